@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 __all__ = [
+    "REPLACED_WHOLE",
     "ForwardingModel",
     "FreeDict",
     "Integer",
@@ -29,6 +30,10 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 FreeDict = dict[str, JsonValue]
 """Keyword arguments that are handed on as they are; their names belong to the tool that receives them."""
 PeakSign = Literal["neg", "pos", "both"]
+
+REPLACED_WHOLE = "replaced whole"
+"""Marks (in ``Annotated``) an object that a stronger layer of params replaces, where others are merged by key:
+a custom pipeline or a reader description made of two files' keys would be neither's."""
 
 
 class ParamsModel(BaseModel):
@@ -58,12 +63,12 @@ class JobKwargs(ParamsModel):
     """How a step cuts a recording into chunks for its workers."""
 
     chunk_duration: str = Field(
-        "1s",
+        default="1s",
         pattern=r"^(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:s|ms)$",
-        description="Length of a processing chunk with its unit, 's' or 'ms' (e.g. '1s', '500ms'). Longer chunks"
-        " cost more memory and less overhead.",
+        description="Length of a processing chunk with its unit, 's' or 'ms' (e.g. '1s', '500ms'). Longer"
+        " chunks cost more memory and less overhead.",
     )
-    progress_bar: bool = Field(False, description="Show a progress bar while chunks are processed.")
+    progress_bar: bool = Field(default=False, description="Show a progress bar while chunks are processed.")
     mp_context: Literal["fork", "spawn", "forkserver"] | None = Field(
-        None, description="How worker processes are started. null: the platform's default."
+        default=None, description="How worker processes are started. null: the platform's default."
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from .base import FreeDict, ParamsModel, PositiveFloat
+from .base import REPLACED_WHOLE, FreeDict, ParamsModel, PositiveFloat
 
 __all__ = ["JobDispatchParams", "SpikeInterfaceInfo"]
 
@@ -17,20 +17,21 @@ class SpikeInterfaceInfo(ParamsModel):
 
     reader_type: str = Field(
         min_length=1,
-        description="Name of the SpikeInterface reader ('intan', 'plexon', 'neuralynx', ...), or 'spikeinterface'"
-        " for anything that spikeinterface.load() opens.",
+        description="Name of the SpikeInterface reader ('intan', 'plexon', 'neuralynx', ...), or"
+        " 'spikeinterface' for anything that spikeinterface.load() opens.",
     )
-    reader_kwargs: FreeDict | list[FreeDict] | None = Field(
-        None, description="Keyword arguments of the reader, with the paths to read. null: the data folder."
+    reader_kwargs: FreeDict | None = Field(
+        default=None,
+        description="Keyword arguments of the reader, with the paths to read. null: the data folder.",
     )
     keep_stream_substrings: str | list[str] | None = Field(
-        None, description="Only streams whose name contains one of these are read. null: all."
+        default=None, description="Only streams whose name contains one of these are read. null: all."
     )
     skip_stream_substrings: str | list[str] | None = Field(
-        None, description="Streams whose name contains one of these are left out. null: none."
+        default=None, description="Streams whose name contains one of these are left out. null: none."
     )
     probe_paths: str | dict[str, str] | None = Field(
-        None,
+        default=None,
         description="ProbeInterface JSON file with the geometry, one for all streams or one a stream name;"
         " needed where the reader finds no probe.",
     )
@@ -52,35 +53,42 @@ class JobDispatchParams(ParamsModel):
     """Reader, splitting into recording jobs, and the clip for quick trials."""
 
     split_segments: bool = Field(
-        True,
-        description="Each recording segment is a job of its own. false: the segments of a stream are joined, in"
-        " order, into one recording.",
+        default=True,
+        description="Each recording segment is a job of its own. false: the segments of a stream are joined,"
+        " in order, into one recording.",
     )
     split_groups: bool = Field(
-        True,
-        description="Each channel group (a shank of a multi-shank probe) is a job of its own. false: one job a probe.",
+        default=True,
+        description="Each channel group (a shank of a multi-shank probe) is a job of its own. false: one job"
+        " a probe.",
     )
-    debug: bool = Field(False, description="Use only the first debug_duration seconds of every recording.")
-    debug_duration: PositiveFloat = Field(30, description="Seconds that are kept when debug is on.")
+    debug: bool = Field(
+        default=False, description="Use only the first debug_duration seconds of every recording."
+    )
+    debug_duration: PositiveFloat = Field(default=30, description="Seconds that are kept when debug is on.")
     skip_timestamps_check: bool = Field(
-        False,
+        default=False,
         description="Do not judge whether the sample timestamps are regular; for data without reliable ones.",
     )
     multi_session: bool = Field(
-        False, description="The data folder holds one folder a session, each processed by itself."
+        default=False, description="The data folder holds one folder a session, each processed by itself."
     )
     input: Literal["aind", "spikeglx", "openephys", "nwb", "spikeinterface"] = Field(
-        "openephys",
+        default="openephys",
         description="Reader of the raw data; 'spikeinterface' reads what spikeinterface_info describes.",
     )
-    spikeinterface_info: Annotated[SpikeInterfaceInfo, BeforeValidator(_decode_json_string)] | None = Field(
-        None, description="What to read when input is 'spikeinterface': an object, or its JSON text."
+    spikeinterface_info: Annotated[
+        SpikeInterfaceInfo | None,
+        BeforeValidator(_decode_json_string, json_schema_input_type=SpikeInterfaceInfo | str | None),
+        REPLACED_WHOLE,
+    ] = Field(
+        default=None, description="What to read when input is 'spikeinterface': an object, or its JSON text."
     )
     min_recording_duration: float = Field(
-        -1, ge=-1, description="Recordings shorter than this many seconds are skipped. -1: none is."
+        default=-1, ge=-1, description="Recordings shorter than this many seconds are skipped. -1: none is."
     )
     nwb_files: str | list[str] | None = Field(
-        None,
-        description="NWB files to read when input is 'nwb': a list, or one string with commas. null: all in the"
-        " data folder.",
+        default=None,
+        description="NWB files to read when input is 'nwb': a list, or one string with commas. null: all in"
+        " the data folder.",
     )

@@ -33,7 +33,7 @@ MetricName = Literal[
     "synchrony",
 ]
 """SpikeInterface's metrics (0.105), and the older names that params files use: ``isolation_distance`` and
-``l_ratio`` (columns of ``mahalanobis`` since 0.102), ``nn_isolation`` and ``nn_noise_overlap`` (``nn_advanced``)."""
+``l_ratio`` (columns of ``mahalanobis`` today), ``nn_isolation`` and ``nn_noise_overlap`` (of ``nn_advanced``)."""
 
 DEFAULT_METRIC_NAMES: tuple[MetricName, ...] = (
     "num_spikes",
@@ -101,4 +101,4 @@ DEFAULT_METRIC_PARAMS: dict[MetricName, dict[str, Any]] = {
     "nearest_neighbor": {"max_spikes": 10000, "n_neighbors": 4},
     "silhouette": {"method": ["simplified"]},
 }
-"""The documented defaults, as written; translation to the installed SpikeInterface is the analyzer stage's."""
+"""The documented defaults, as written; the analyzer stage translates them to the installed SpikeInterface."""

@@ -26,28 +26,29 @@ class Params(ParamsModel):
     model_config = ConfigDict(title="spikepipe params")
 
     schema_reference: str | None = Field(
-        None,
+        default=None,
         alias="$schema",
-        description="Where the JSON Schema of this file lies, for editors that complete and check; no effect here.",
+        description="Where the JSON Schema of this file lies, for editors that complete and check; no effect"
+        " here.",
     )
     job_dispatch: JobDispatchParams = Field(
-        default_factory=JobDispatchParams,
+        default=JobDispatchParams(),
         description="What the raw folder is and how it becomes recording jobs.",
     )
     preprocessing: PreprocessingParams = Field(
-        default_factory=PreprocessingParams, description="Filters, bad channels, referencing, motion."
+        default=PreprocessingParams(), description="Filters, bad channels, referencing, motion."
     )
     spikesorting: SpikesortingParams = Field(
-        default_factory=SpikesortingParams, description="Which sorter, and what it is told."
+        default=SpikesortingParams(), description="Which sorter, and what it is told."
     )
     postprocessing: PostprocessingParams = Field(
-        default_factory=PostprocessingParams, description="The sorting analyzer and de-duplication."
+        default=PostprocessingParams(), description="The sorting analyzer and de-duplication."
     )
-    curation: CurationParams = Field(default_factory=CurationParams, description="Which units are good.")
+    curation: CurationParams = Field(default=CurationParams(), description="Which units are good.")
     visualization: VisualizationParams = Field(
-        default_factory=VisualizationParams, description="The figures of each recording."
+        default=VisualizationParams(), description="The figures of each recording."
     )
-    nwb: NwbParams = Field(default_factory=NwbParams, description="What the session's NWB file holds.")
+    nwb: NwbParams = Field(default=NwbParams(), description="What the session's NWB file holds.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the params as they are written to a file (JSON types only)."""

@@ -34,8 +34,8 @@ def _check_agar_indices(value: Any) -> Any:
 class LfpFilterParams(ParamsModel):
     """The LFP band."""
 
-    freq_min: float = Field(0.1, ge=0, description="Lower edge in Hz.")
-    freq_max: PositiveFloat = Field(500, description="Upper edge in Hz, above freq_min.")
+    freq_min: float = Field(default=0.1, ge=0, description="Lower edge in Hz.")
+    freq_max: PositiveFloat = Field(default=500, description="Upper edge in Hz, above freq_min.")
 
     @model_validator(mode="after")
     def _band_is_not_empty(self) -> Self:
@@ -47,11 +47,9 @@ class LfpFilterParams(ParamsModel):
 class LfpParams(ParamsModel):
     """How LFP is made from a wide-band stream."""
 
-    filter: LfpFilterParams = Field(
-        default_factory=LfpFilterParams, description="Band-pass that defines the LFP."
-    )
+    filter: LfpFilterParams = Field(default=LfpFilterParams(), description="Band-pass that defines the LFP.")
     sampling_rate: PositiveFloat = Field(
-        2500, description="Sampling rate of the LFP in Hz, after downsampling."
+        default=2500, description="Sampling rate of the LFP in Hz, after downsampling."
     )
 
 
@@ -59,28 +57,35 @@ class NwbEcephysParams(ParamsModel):
     """Electrophysiology of the NWB file."""
 
     backend: Literal["zarr", "hdf5"] = Field(
-        "zarr", description="'zarr': a chunked folder that suits object stores; 'hdf5': one .nwb file."
+        default="zarr",
+        description="'zarr': a chunked folder that suits object stores; 'hdf5': one .nwb file.",
     )
     stub: bool = Field(
-        False, description="Write only the first stub_seconds of each series, for a quick look."
+        default=False, description="Write only the first stub_seconds of each series, for a quick look."
     )
-    stub_seconds: PositiveFloat = Field(10, description="Seconds that are written when stub is on.")
-    write_lfp: bool = Field(True, description="Write the LFP.")
+    stub_seconds: PositiveFloat = Field(default=10, description="Seconds that are written when stub is on.")
+    write_lfp: bool = Field(default=True, description="Write the LFP.")
     write_raw: bool = Field(
-        False, description="Write the raw wide-band traces too; the file becomes much larger."
+        default=False, description="Write the raw wide-band traces too; the file becomes much larger."
     )
-    lfp_temporal_factor: Factor = Field(2, description="Keep one LFP sample in this many. 0 or 1: all.")
-    lfp_spatial_factor: Factor = Field(4, description="Keep one LFP channel in this many. 0 or 1: all.")
-    lfp_highpass_freq_min: float = Field(0.1, ge=0, description="High-pass of the LFP in Hz. 0: none.")
+    lfp_temporal_factor: Factor = Field(
+        default=2, description="Keep one LFP sample in this many. 0 or 1: all."
+    )
+    lfp_spatial_factor: Factor = Field(
+        default=4, description="Keep one LFP channel in this many. 0 or 1: all."
+    )
+    lfp_highpass_freq_min: float = Field(
+        default=0.1, ge=0, description="High-pass of the LFP in Hz. 0: none."
+    )
     surface_channel_agar_probes_indices: Annotated[
         str | dict[str, ChannelIndex], BeforeValidator(_check_agar_indices)
     ] = Field(
-        "",
-        description="For probes that go through agar: the index of the uppermost channel still in tissue, by probe"
-        ' name, as an object or its JSON text, e.g. {"ProbeA": 350}; the LFP is referenced to the median of the'
-        ' channels above it. "": none.',
+        default="",
+        description="For probes that go through agar: the index of the uppermost channel still in tissue, by"
+        ' probe name, as an object or its JSON text, e.g. {"ProbeA": 350}; the LFP is referenced'
+        ' to the median of the channels above it. "": none.',
     )
-    lfp: LfpParams = Field(default_factory=LfpParams, description="How LFP is made from a wide-band stream.")
+    lfp: LfpParams = Field(default=LfpParams(), description="How LFP is made from a wide-band stream.")
 
     def surface_channels(self) -> dict[str, int]:
         """Return the uppermost channel in tissue by probe name; empty where none is given."""
@@ -94,7 +99,7 @@ class NwbParams(ParamsModel):
     """The session's NWB file."""
 
     allow_partial: bool = Field(
-        False,
+        default=False,
         description="Write a session's file although a probe of it failed. false: wait until it is repaired.",
     )
-    ecephys: NwbEcephysParams = Field(default_factory=NwbEcephysParams, description="Electrophysiology.")
+    ecephys: NwbEcephysParams = Field(default=NwbEcephysParams(), description="Electrophysiology.")

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
-from .base import ForwardingModel, Integer, JobKwargs, ParamsModel, PeakSign, PositiveFloat, PositiveInteger
+from .base import (
+    ForwardingModel,
+    FreeDict,
+    Integer,
+    JobKwargs,
+    ParamsModel,
+    PeakSign,
+    PositiveFloat,
+    PositiveInteger,
+)
 from .metrics import DEFAULT_METRIC_NAMES, DEFAULT_METRIC_PARAMS, MetricName
 
 __all__ = ["ExtensionsParams", "PostprocessingParams", "QualityMetricsParams", "SparsityParams"]
@@ -21,39 +30,42 @@ class SparsityParams(ForwardingModel):
     method: Literal[
         "radius", "best_channels", "closest_channels", "snr", "amplitude", "energy", "by_property"
     ] = Field(
-        "radius",
+        default="radius",
         description="SpikeInterface's rule; 'radius' keeps the channels within radius_um of the unit.",
     )
-    radius_um: PositiveFloat = Field(100, description="Radius in µm around the unit's main channel.")
+    radius_um: PositiveFloat = Field(default=100, description="Radius in µm around the unit's main channel.")
 
 
 class RandomSpikesParams(ForwardingModel):
     """The spikes from which waveforms and templates are made."""
 
-    max_spikes_per_unit: PositiveInteger = Field(500, description="Spikes drawn from each unit, at most.")
+    max_spikes_per_unit: PositiveInteger = Field(
+        default=500, description="Spikes drawn from each unit, at most."
+    )
     method: Literal["uniform", "all", "percentage", "maximum_rate"] = Field(
-        "uniform", description="How they are drawn."
+        default="uniform", description="How they are drawn."
     )
     margin_size: Annotated[Integer, Field(ge=0)] | None = Field(
-        None, description="Samples at both ends of a segment from which no spike is drawn. null: none."
+        default=None,
+        description="Samples at both ends of a segment from which no spike is drawn. null: none.",
     )
-    seed: Seed = Field(None, description="Seed of the draw. null: another draw each time.")
+    seed: Seed = Field(default=None, description="Seed of the draw. null: another draw each time.")
 
 
 class NoiseLevelsParams(ForwardingModel):
     """Noise of each channel, from random chunks."""
 
-    num_chunks_per_segment: PositiveInteger = Field(20, description="Chunks drawn from each segment.")
-    chunk_size: PositiveInteger = Field(10000, description="Samples in a chunk.")
-    seed: Seed = Field(None, description="Seed of the draw. null: another draw each time.")
+    num_chunks_per_segment: PositiveInteger = Field(default=20, description="Chunks drawn from each segment.")
+    chunk_size: PositiveInteger = Field(default=10000, description="Samples in a chunk.")
+    seed: Seed = Field(default=None, description="Seed of the draw. null: another draw each time.")
 
 
 class WaveformsParams(ForwardingModel):
     """Snippets around spikes."""
 
-    ms_before: PositiveFloat = Field(2.0, description="Milliseconds before the spike.")
-    ms_after: PositiveFloat = Field(3.0, description="Milliseconds after the spike.")
-    dtype: str | None = Field(None, description="NumPy type of the waveforms. null: the recording's.")
+    ms_before: PositiveFloat = Field(default=2.0, description="Milliseconds before the spike.")
+    ms_after: PositiveFloat = Field(default=3.0, description="Milliseconds after the spike.")
+    dtype: str | None = Field(default=None, description="NumPy type of the waveforms. null: the recording's.")
 
 
 class TemplatesParams(ForwardingModel):
@@ -63,66 +75,66 @@ class TemplatesParams(ForwardingModel):
 class SpikeAmplitudesParams(ForwardingModel):
     """Amplitude of every spike on its unit's main channel."""
 
-    peak_sign: PeakSign = Field("neg", description="Polarity by which the main channel is chosen.")
+    peak_sign: PeakSign = Field(default="neg", description="Polarity by which the main channel is chosen.")
 
 
 class TemplateSimilarityParams(ForwardingModel):
     """Similarity of each pair of templates."""
 
     method: Literal["l1", "l2", "cosine", "cosine_similarity"] = Field(
-        "l1", description="Distance between templates."
+        default="l1", description="Distance between templates."
     )
 
 
 class CorrelogramsParams(ForwardingModel):
     """Auto- and cross-correlograms."""
 
-    window_ms: PositiveFloat = Field(50.0, description="Full width in ms.")
-    bin_ms: PositiveFloat = Field(1.0, description="Bin in ms.")
+    window_ms: PositiveFloat = Field(default=50.0, description="Full width in ms.")
+    bin_ms: PositiveFloat = Field(default=1.0, description="Bin in ms.")
 
 
 class IsiHistogramsParams(ForwardingModel):
     """Histograms of the intervals between spikes."""
 
-    window_ms: PositiveFloat = Field(100.0, description="Longest interval in ms.")
-    bin_ms: PositiveFloat = Field(5.0, description="Bin in ms.")
+    window_ms: PositiveFloat = Field(default=100.0, description="Longest interval in ms.")
+    bin_ms: PositiveFloat = Field(default=5.0, description="Bin in ms.")
 
 
 class UnitLocationsParams(ForwardingModel):
     """Where each unit lies."""
 
-    method: LocationMethod = Field("monopolar_triangulation", description="Localization method.")
+    method: LocationMethod = Field(default="monopolar_triangulation", description="Localization method.")
 
 
 class SpikeLocationsParams(ForwardingModel):
     """Where each spike lies."""
 
-    method: LocationMethod = Field("grid_convolution", description="Localization method.")
+    method: LocationMethod = Field(default="grid_convolution", description="Localization method.")
 
 
 class TemplateMetricsParams(ForwardingModel):
     """Shape of the templates: widths, slopes, ratios, spread."""
 
     upsampling_factor: PositiveInteger = Field(
-        10, description="Templates are upsampled by this before measuring."
+        default=10, description="Templates are upsampled by this before measuring."
     )
-    sparsity: dict[str, JsonValue] | None = Field(
-        None, description="A sparsity of its own for these metrics. null: the analyzer's."
+    sparsity: FreeDict | None = Field(
+        default=None, description="A sparsity of its own for these metrics. null: the analyzer's."
     )
     include_multi_channel_metrics: bool = Field(
-        True, description="Measure also how the waveform travels over channels (velocity, spread)."
+        default=True, description="Measure also how the waveform travels over channels (velocity, spread)."
     )
 
 
 class PrincipalComponentsParams(ForwardingModel):
     """Principal components of the waveforms, used by the metrics of isolation."""
 
-    n_components: PositiveInteger = Field(5, description="Components a channel.")
+    n_components: PositiveInteger = Field(default=5, description="Components a channel.")
     mode: Literal["by_channel_local", "by_channel_global", "concatenated"] = Field(
-        "by_channel_local",
+        default="by_channel_local",
         description="One model a channel, one for all channels, or one over joined channels.",
     )
-    whiten: bool = Field(True, description="Scale components to unit variance.")
+    whiten: bool = Field(default=True, description="Scale components to unit variance.")
 
 
 class AmplitudeScalingsParams(ForwardingModel):
@@ -137,12 +149,12 @@ class QualityMetricsParams(ForwardingModel):
     """Quality of each unit; the columns on which curation decides."""
 
     metric_names: list[MetricName] = Field(
-        default_factory=lambda: list(DEFAULT_METRIC_NAMES),
-        description="Metrics to compute. Older names are accepted: isolation_distance and l_ratio are columns of"
-        " 'mahalanobis' today.",
+        default=list(DEFAULT_METRIC_NAMES),
+        description="Metrics to compute. Older names are accepted: isolation_distance and l_ratio are columns"
+        " of 'mahalanobis' today.",
     )
-    metric_params: dict[MetricName, dict[str, JsonValue]] = Field(
-        default_factory=lambda: {name: dict(values) for name, values in DEFAULT_METRIC_PARAMS.items()},
+    metric_params: dict[MetricName, FreeDict] = Field(
+        default=dict(DEFAULT_METRIC_PARAMS),
         description="Keyword arguments by metric. {}: SpikeInterface's own defaults for all.",
     )
 
@@ -151,56 +163,58 @@ class ExtensionsParams(ParamsModel):
     """The analyzer's extensions, each with its params; an extension set to null is not computed."""
 
     random_spikes: RandomSpikesParams = Field(
-        default_factory=RandomSpikesParams,
+        default=RandomSpikesParams(),
         description="Spikes used for waveforms and templates; always computed.",
     )
     noise_levels: NoiseLevelsParams | None = Field(
-        default_factory=NoiseLevelsParams, description="Noise of each channel. null: not computed."
+        default=NoiseLevelsParams(), description="Noise of each channel. null: not computed."
     )
     waveforms: WaveformsParams | None = Field(
-        default_factory=WaveformsParams, description="Snippets around spikes. null: not computed."
+        default=WaveformsParams(), description="Snippets around spikes. null: not computed."
     )
     templates: TemplatesParams = Field(
-        default_factory=TemplatesParams,
+        default=TemplatesParams(),
         description="Mean waveforms; always computed, de-duplication needs them.",
     )
     spike_amplitudes: SpikeAmplitudesParams | None = Field(
-        default_factory=SpikeAmplitudesParams, description="Amplitude of every spike. null: not computed."
+        default=SpikeAmplitudesParams(), description="Amplitude of every spike. null: not computed."
     )
     template_similarity: TemplateSimilarityParams | None = Field(
-        default_factory=TemplateSimilarityParams, description="Similarity of templates. null: not computed."
+        default=TemplateSimilarityParams(), description="Similarity of templates. null: not computed."
     )
     correlograms: CorrelogramsParams | None = Field(
-        default_factory=CorrelogramsParams, description="Auto- and cross-correlograms. null: not computed."
+        default=CorrelogramsParams(), description="Auto- and cross-correlograms. null: not computed."
     )
     isi_histograms: IsiHistogramsParams | None = Field(
-        default_factory=IsiHistogramsParams, description="Inter-spike intervals. null: not computed."
+        default=IsiHistogramsParams(), description="Inter-spike intervals. null: not computed."
     )
     unit_locations: UnitLocationsParams | None = Field(
-        default_factory=UnitLocationsParams, description="Where units lie. null: not computed."
+        default=UnitLocationsParams(), description="Where units lie. null: not computed."
     )
     spike_locations: SpikeLocationsParams | None = Field(
-        default_factory=SpikeLocationsParams, description="Where spikes lie. null: not computed."
+        default=SpikeLocationsParams(), description="Where spikes lie. null: not computed."
     )
     template_metrics: TemplateMetricsParams | None = Field(
-        default_factory=TemplateMetricsParams, description="Shape of templates. null: not computed."
+        default=TemplateMetricsParams(), description="Shape of templates. null: not computed."
     )
     principal_components: PrincipalComponentsParams | None = Field(
-        default_factory=PrincipalComponentsParams,
+        default=PrincipalComponentsParams(),
         description="Principal components of waveforms. null: not computed.",
     )
     amplitude_scalings: AmplitudeScalingsParams | None = Field(
-        None, description="Scale of every spike. null (default): not computed; {}: computed with defaults."
+        default=None,
+        description="Scale of every spike. null (default): not computed; {}: computed with defaults.",
     )
     valid_unit_periods: ValidUnitPeriodsParams | None = Field(
-        None, description="Well-isolated stretches. null (default): not computed; {}: computed with defaults."
+        default=None,
+        description="Well-isolated stretches. null (default): not computed; {}: computed with defaults.",
     )
     quality_metrics: QualityMetricsParams | None = Field(
-        default_factory=QualityMetricsParams, description="Quality of units. null: not computed."
+        default=QualityMetricsParams(), description="Quality of units. null: not computed."
     )
 
     def requested(self) -> dict[str, dict[str, Any]]:
-        """Return the extensions to compute, in the order of their dependencies, with their keyword arguments."""
+        """Return the extensions to compute, in an order that respects dependencies, with their arguments."""
         chosen = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: extension.kwargs() for name, extension in chosen.items() if extension is not None}
 
@@ -208,29 +222,24 @@ class ExtensionsParams(ParamsModel):
 class PostprocessingParams(ParamsModel):
     """From a sorting to an analyzer: de-duplicated units with waveforms, locations and metrics."""
 
-    job_kwargs: JobKwargs = Field(default_factory=JobKwargs, description="Chunks and workers of this step.")
+    job_kwargs: JobKwargs = Field(default=JobKwargs(), description="Chunks and workers of this step.")
     use_motion_corrected: bool = Field(
-        False,
-        description="Apply the estimated motion to the traces before measuring; without effect where it was applied"
-        " in preprocessing already, or not estimated.",
+        default=False,
+        description="Apply the estimated motion to the traces before measuring; without effect where it was"
+        " applied in preprocessing already, or not estimated.",
     )
-    sparsity: SparsityParams = Field(
-        default_factory=SparsityParams, description="Which channels belong to a unit."
-    )
+    sparsity: SparsityParams = Field(default=SparsityParams(), description="Which channels belong to a unit.")
     duplicate_threshold: float = Field(
-        0.9,
+        default=0.9,
         ge=0,
         le=1,
-        description="Units that share more than this fraction of their spikes are duplicates; the one with fewer"
-        " spikes is removed.",
+        description="Units that share more than this fraction of their spikes are duplicates; the one with"
+        " fewer spikes is removed.",
     )
     return_in_uV: bool = Field(  # noqa: N815 - the params file's key
-        True, description="Waveforms and templates in µV. false: in the recording's raw counts."
+        default=True, description="Waveforms and templates in µV. false: in the recording's raw counts."
     )
     extensions: ExtensionsParams = Field(
-        default_factory=ExtensionsParams,
+        default=ExtensionsParams(),
         description="What the analyzer computes, with params; null leaves one out.",
     )
-
-
-METRIC_NAMES: tuple[str, ...] = get_args(MetricName)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, model_validator
 
-from .base import FreeDict, Integer, JobKwargs, ParamsModel, PositiveFloat, PositiveInteger
+from .base import REPLACED_WHOLE, FreeDict, Integer, JobKwargs, ParamsModel, PositiveFloat, PositiveInteger
 
 __all__ = [
     "BandpassFilterParams",
@@ -33,19 +33,19 @@ MotionPreset = Literal[
 class HighpassFilterParams(ParamsModel):
     """Temporal high-pass filter, used when ``filter_type`` is ``highpass``."""
 
-    freq_min: PositiveFloat = Field(300.0, description="Cutoff in Hz.")
+    freq_min: PositiveFloat = Field(default=300.0, description="Cutoff in Hz.")
     margin_ms: float = Field(
-        5.0, ge=0, description="Margin in ms read around each chunk against edge artifacts."
+        default=5.0, ge=0, description="Margin in ms read around each chunk against edge artifacts."
     )
 
 
 class BandpassFilterParams(ParamsModel):
     """Temporal band-pass filter, used when ``filter_type`` is ``bandpass``."""
 
-    freq_min: PositiveFloat = Field(300.0, description="Lower cutoff in Hz.")
-    freq_max: PositiveFloat = Field(6000.0, description="Upper cutoff in Hz, above freq_min.")
+    freq_min: PositiveFloat = Field(default=300.0, description="Lower cutoff in Hz.")
+    freq_max: PositiveFloat = Field(default=6000.0, description="Upper cutoff in Hz, above freq_min.")
     margin_ms: float = Field(
-        5.0, ge=0, description="Margin in ms read around each chunk against edge artifacts."
+        default=5.0, ge=0, description="Margin in ms read around each chunk against edge artifacts."
     )
 
     @model_validator(mode="after")
@@ -58,33 +58,37 @@ class BandpassFilterParams(ParamsModel):
 class PhaseShiftParams(ParamsModel):
     """Re-alignment of channels that one multiplexed ADC samples in turn (e.g. Neuropixels)."""
 
-    margin_ms: float = Field(100.0, ge=0, description="Margin in ms read around each chunk for the shift.")
+    margin_ms: float = Field(
+        default=100.0, ge=0, description="Margin in ms read around each chunk for the shift."
+    )
 
 
 class DetectBadChannelsParams(ParamsModel):
     """Which channels are dead, noisy or outside the brain (IBL's method by default)."""
 
     method: Literal["coherence+psd", "std", "mad", "neighborhood_r2"] = Field(
-        "coherence+psd",
-        description="'coherence+psd' finds dead, noisy and outside channels from their coherence with neighbours and"
-        " their spectrum; the others find noisy ones only.",
+        default="coherence+psd",
+        description="'coherence+psd' finds dead, noisy and outside channels from their coherence with"
+        " neighbours and their spectrum; the others find noisy ones only.",
     )
     dead_channel_threshold: float = Field(
-        -0.5, description="A channel whose similarity to its neighbours lies below this is dead."
+        default=-0.5, description="A channel whose similarity to its neighbours lies below this is dead."
     )
     noisy_channel_threshold: float = Field(
-        1.0, description="A channel whose similarity to its neighbours lies above this is noisy."
+        default=1.0, description="A channel whose similarity to its neighbours lies above this is noisy."
     )
     outside_channel_threshold: float = Field(
-        -0.3,
+        default=-0.3,
         description="End-of-probe channels whose spectral feature lies below this are outside the brain.",
     )
     outside_channels_location: Literal["top", "bottom", "both"] = Field(
-        "top", description="Which end of the probe may lie outside the brain."
+        default="top", description="Which end of the probe may lie outside the brain."
     )
-    n_neighbors: PositiveInteger = Field(11, description="Neighbours in the local median (an odd number).")
+    n_neighbors: PositiveInteger = Field(
+        default=11, description="Neighbours in the local median (an odd number)."
+    )
     seed: Annotated[Integer, Field(ge=0)] | None = Field(
-        0, description="Seed of the random choice of chunks. null: another choice each time."
+        default=0, description="Seed of the random choice of chunks. null: another choice each time."
     )
 
 
@@ -92,116 +96,126 @@ class CommonReferenceParams(ParamsModel):
     """Common reference, used when ``denoising_strategy`` is ``cmr``."""
 
     reference: Literal["global", "local"] = Field(
-        "global",
+        default="global",
         description="'global': all good channels of the probe; 'local': those in a ring around each.",
     )
     operator: Literal["median", "average"] = Field(
-        "median", description="What is subtracted; the median tolerates outlying channels."
+        default="median", description="What is subtracted; the median tolerates outlying channels."
     )
 
 
 class HighpassSpatialFilterParams(ParamsModel):
-    """Spatial high-pass along the probe (IBL destriping), used when ``denoising_strategy`` is ``destripe``."""
+    """Spatial high-pass along the probe (IBL destriping), for the ``denoising_strategy`` ``destripe``."""
 
-    n_channel_pad: Annotated[Integer, Field(ge=0)] = Field(60, description="Channels mirrored at each end.")
-    n_channel_taper: Annotated[Integer, Field(ge=0)] | None = Field(
-        None, description="Channels over which the ends are tapered. null: as many as n_channel_pad."
+    n_channel_pad: Annotated[Integer, Field(ge=0)] = Field(
+        default=60, description="Channels mirrored at each end."
     )
-    direction: Axis = Field("y", description="Axis of the probe along which to filter; y is depth.")
-    apply_agc: bool = Field(True, description="Even out the gain over time before the filter.")
-    agc_window_length_s: PositiveFloat = Field(0.01, description="Window in seconds of that gain control.")
-    highpass_butter_order: PositiveInteger = Field(3, description="Order of the Butterworth filter.")
+    n_channel_taper: Annotated[Integer, Field(ge=0)] | None = Field(
+        default=None, description="Channels over which the ends are tapered. null: as many as n_channel_pad."
+    )
+    direction: Axis = Field(default="y", description="Axis of the probe along which to filter; y is depth.")
+    apply_agc: bool = Field(default=True, description="Even out the gain over time before the filter.")
+    agc_window_length_s: PositiveFloat = Field(
+        default=0.01, description="Window in seconds of that gain control."
+    )
+    highpass_butter_order: PositiveInteger = Field(default=3, description="Order of the Butterworth filter.")
     highpass_butter_wn: float = Field(
-        0.01, gt=0, lt=1, description="Cutoff as a fraction of the spatial Nyquist frequency."
+        default=0.01, gt=0, lt=1, description="Cutoff as a fraction of the spatial Nyquist frequency."
     )
 
 
 class MotionCorrectionParams(ParamsModel):
     """Drift of the probe: estimate it, keep the estimate, and optionally apply it to the traces."""
 
-    compute: bool = Field(True, description="Estimate the motion and save it with the results.")
+    compute: bool = Field(default=True, description="Estimate the motion and save it with the results.")
     apply: bool = Field(
-        False,
-        description="Interpolate the traces by the estimate before sorting. false: the estimate is only saved;"
-        " postprocessing.use_motion_corrected can use it later.",
+        default=False,
+        description="Interpolate the traces by the estimate before sorting. false: the estimate is only"
+        " saved; postprocessing.use_motion_corrected can use it later.",
     )
     preset: MotionPreset = Field(
-        "dredge_fast", description="SpikeInterface's named recipe for the whole estimate."
+        default="dredge_fast", description="SpikeInterface's named recipe for the whole estimate."
     )
     detect_kwargs: FreeDict = Field(
-        default_factory=dict, description="Changes to the preset's peak detection. {}: the preset's own."
+        default={}, description="Changes to the preset's peak detection. {}: the preset's own."
     )
     select_kwargs: FreeDict = Field(
-        default_factory=dict, description="Changes to the preset's peak selection. {}: the preset's own."
+        default={}, description="Changes to the preset's peak selection. {}: the preset's own."
     )
     localize_peaks_kwargs: FreeDict = Field(
-        default_factory=dict, description="Changes to the preset's peak localization. {}: the preset's own."
+        default={}, description="Changes to the preset's peak localization. {}: the preset's own."
     )
     estimate_motion_kwargs: FreeDict = Field(
-        default_factory=lambda: {"win_step_norm": 0.1, "win_scale_norm": 0.1},
-        description="Changes to the preset's motion estimate; win_step_norm and win_scale_norm are the step and the"
-        " width of the depth windows as fractions of the probe's length. {}: the preset's own.",
+        default={"win_step_norm": 0.1, "win_scale_norm": 0.1},
+        description="Changes to the preset's motion estimate; win_step_norm and win_scale_norm are the step"
+        " and the width of the depth windows as fractions of the probe's length. {}: the preset's"
+        " own.",
     )
     interpolate_motion_kwargs: FreeDict = Field(
-        default_factory=dict, description="Changes to the interpolation of the traces. {}: the preset's own."
+        default={}, description="Changes to the interpolation of the traces. {}: the preset's own."
     )
 
 
 class PreprocessingParams(ParamsModel):
     """From raw traces to traces ready for sorting."""
 
-    job_kwargs: JobKwargs = Field(default_factory=JobKwargs, description="Chunks and workers of this step.")
+    job_kwargs: JobKwargs = Field(default=JobKwargs(), description="Chunks and workers of this step.")
     min_preprocessing_duration: float = Field(
-        120, ge=0, description="Recordings shorter than this many seconds are skipped."
+        default=120, ge=0, description="Recordings shorter than this many seconds are skipped."
     )
-    custom_preprocessing_pipeline: dict[str, dict[str, JsonValue]] | None = Field(
-        None,
-        description="A pipeline of your own: SpikeInterface step names, in order, each with its keyword arguments."
-        " It replaces filter, phase shift, bad channels and referencing; {} means no step at all."
-        " null: the default pipeline.",
+    custom_preprocessing_pipeline: Annotated[dict[str, FreeDict] | None, REPLACED_WHOLE] = Field(
+        default=None,
+        description="A pipeline of your own: SpikeInterface step names, in order, each with its keyword"
+        " arguments. It replaces filter, phase shift, bad channels and referencing; {} means no"
+        " step at all. null: the default pipeline.",
     )
     denoising_strategy: Literal["cmr", "destripe"] = Field(
-        "cmr", description="'cmr': common reference (common_reference); 'destripe': highpass_spatial_filter."
+        default="cmr",
+        description="'cmr': common reference (common_reference); 'destripe': highpass_spatial_filter.",
     )
     filter_type: Literal["highpass", "bandpass"] = Field(
-        "highpass",
+        default="highpass",
         description="Temporal filter: 'highpass' (highpass_filter) or 'bandpass' (bandpass_filter).",
     )
     highpass_filter: HighpassFilterParams = Field(
-        default_factory=HighpassFilterParams, description="The filter when filter_type is 'highpass'."
+        default=HighpassFilterParams(), description="The filter when filter_type is 'highpass'."
     )
     bandpass_filter: BandpassFilterParams = Field(
-        default_factory=BandpassFilterParams, description="The filter when filter_type is 'bandpass'."
+        default=BandpassFilterParams(), description="The filter when filter_type is 'bandpass'."
     )
     phase_shift: PhaseShiftParams = Field(
-        default_factory=PhaseShiftParams, description="Correction of the ADCs' sampling times."
+        default=PhaseShiftParams(), description="Correction of the ADCs' sampling times."
     )
     detect_bad_channels: DetectBadChannelsParams = Field(
-        default_factory=DetectBadChannelsParams, description="How bad channels are found."
+        default=DetectBadChannelsParams(), description="How bad channels are found."
     )
-    remove_out_channels: bool = Field(True, description="Remove channels outside the brain.")
-    remove_bad_channels: bool = Field(True, description="Remove dead and noisy channels.")
+    remove_out_channels: bool = Field(default=True, description="Remove channels outside the brain.")
+    remove_bad_channels: bool = Field(default=True, description="Remove dead and noisy channels.")
     max_bad_channel_fraction: float = Field(
-        0.5, ge=0, le=1, description="A recording with a larger share of bad channels than this is skipped."
+        default=0.5,
+        ge=0,
+        le=1,
+        description="A recording with a larger share of bad channels than this is skipped.",
     )
     common_reference: CommonReferenceParams = Field(
-        default_factory=CommonReferenceParams, description="The reference when denoising_strategy is 'cmr'."
+        default=CommonReferenceParams(), description="The reference when denoising_strategy is 'cmr'."
     )
     highpass_spatial_filter: HighpassSpatialFilterParams = Field(
-        default_factory=HighpassSpatialFilterParams,
+        default=HighpassSpatialFilterParams(),
         description="The spatial filter when denoising_strategy is 'destripe'.",
     )
     motion_correction: MotionCorrectionParams = Field(
-        default_factory=MotionCorrectionParams, description="Estimate and correction of probe drift."
+        default=MotionCorrectionParams(), description="Estimate and correction of probe drift."
     )
     t_start: float | None = Field(
-        None,
+        default=None,
         ge=0,
-        description="Start of the part to process, in seconds from the recording's first sample. null: the beginning.",
+        description="Start of the part to process, in seconds from the recording's first sample. null: the"
+        " beginning.",
     )
     t_stop: PositiveFloat | None = Field(
-        None,
-        description="End of the part to process, in seconds from the recording's first sample. null: the end.",
+        default=None,
+        description="End of the part to process, in seconds from the first sample. null: the end.",
     )
 
     @model_validator(mode="after")

@@ -1,8 +1,8 @@
 """Default keyword arguments of each sorter: those of the AIND ephys pipeline's params file, version 1.3.1.
 
 They suit recordings that are filtered and referenced already, as ours are. Three of its values are left out
-because SpikeInterface 0.105 takes no null for them: Kilosort 4's ``artifact_threshold``, ``max_channel_distance``
-and ``use_binary_file``. A file that has them still loads.
+because SpikeInterface 0.105 takes no null for them: Kilosort 4's ``artifact_threshold``,
+``max_channel_distance`` and ``use_binary_file``. A file that has them still loads.
 """
 
 from __future__ import annotations

@@ -33,25 +33,25 @@ SPIKEINTERFACE_SORTER_NAMES: dict[SorterName, str] = {
 
 def _sorter_field(defaults: dict[str, Any]) -> Any:
     return Field(
-        default_factory=lambda: {key: value for key, value in defaults.items()},
-        description="Keyword arguments of the sorter, as SpikeInterface names them. What is left out, or null where"
-        " the sorter takes no null, is the sorter's own default.",
+        default=defaults,
+        description="Keyword arguments of the sorter, as SpikeInterface names them. What is left out, or null"
+        " where the sorter takes no null, is the sorter's own default.",
     )
 
 
 class SorterParams(ParamsModel):
     """What every sorter's object holds."""
 
-    job_kwargs: JobKwargs = Field(default_factory=JobKwargs, description="Chunks and workers of this step.")
+    job_kwargs: JobKwargs = Field(default=JobKwargs(), description="Chunks and workers of this step.")
     skip_motion_correction: bool = Field(
-        False,
+        default=False,
         description="Switch off the sorter's own drift correction, for data that are corrected already.",
     )
     min_drift_channels: Annotated[Integer, Field(ge=0)] = Field(
-        6, description="With fewer channels than this the sorter's drift correction is switched off."
+        default=6, description="With fewer channels than this the sorter's drift correction is switched off."
     )
     raise_if_fails: bool = Field(
-        True,
+        default=True,
         description="A failing sorter fails the recording. false: the failure is recorded and the rest of the"
         " recording's outputs are skipped.",
     )
@@ -62,7 +62,8 @@ class Kilosort4Params(SorterParams):
     """Kilosort 4."""
 
     clear_cache: bool = Field(
-        False, description="Have PyTorch release its memory between the large steps; helps on small GPUs."
+        default=False,
+        description="Have PyTorch release its memory between the large steps; helps on small GPUs.",
     )
     sorter: FreeDict = _sorter_field(KILOSORT4)
 
@@ -89,16 +90,14 @@ class SpikesortingParams(ParamsModel):
     """Choice and settings of the sorter."""
 
     sorter: SorterName | None = Field(
-        None, description="Sorter to run; wins over --sorter. null: --sorter decides, else kilosort4."
+        default=None, description="Sorter to run; wins over --sorter. null: --sorter decides, else kilosort4."
     )
-    kilosort4: Kilosort4Params = Field(default_factory=Kilosort4Params, description="Settings of Kilosort 4.")
-    kilosort25: Kilosort25Params = Field(
-        default_factory=Kilosort25Params, description="Settings of Kilosort 2.5."
-    )
+    kilosort4: Kilosort4Params = Field(default=Kilosort4Params(), description="Settings of Kilosort 4.")
+    kilosort25: Kilosort25Params = Field(default=Kilosort25Params(), description="Settings of Kilosort 2.5.")
     spykingcircus2: SpykingCircus2Params = Field(
-        default_factory=SpykingCircus2Params, description="Settings of SpyKING CIRCUS 2."
+        default=SpykingCircus2Params(), description="Settings of SpyKING CIRCUS 2."
     )
-    lupin: LupinParams = Field(default_factory=LupinParams, description="Settings of Lupin.")
+    lupin: LupinParams = Field(default=LupinParams(), description="Settings of Lupin.")
 
     def settings(self, sorter: SorterName) -> SorterParams:
         """Return the settings of one sorter, by its name in the params file."""

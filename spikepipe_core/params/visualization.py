@@ -18,48 +18,46 @@ class TimeseriesParams(ParamsModel):
     """Snippets of raw and processed traces."""
 
     n_snippets_per_segment: Annotated[Integer, Field(ge=0)] = Field(
-        2, description="Snippets drawn from each segment. 0: no such figure."
+        default=2, description="Snippets drawn from each segment. 0: no such figure."
     )
-    snippet_duration_s: PositiveFloat = Field(0.5, description="Seconds in a snippet.")
+    snippet_duration_s: PositiveFloat = Field(default=0.5, description="Seconds in a snippet.")
 
 
 class DriftDetectionParams(ParamsModel):
     """Peaks of the drift map."""
 
-    peak_sign: PeakSign = Field("neg", description="Polarity of the peaks.")
+    peak_sign: PeakSign = Field(default="neg", description="Polarity of the peaks.")
     detect_threshold: PositiveFloat = Field(
-        5, description="Peaks above this multiple of the noise (MAD) are shown."
+        default=5, description="Peaks above this multiple of the noise (MAD) are shown."
     )
     exclude_sweep_ms: PositiveFloat = Field(
-        0.1, description="Milliseconds around a peak without another one."
+        default=0.1, description="Milliseconds around a peak without another one."
     )
 
 
 class DriftLocalizationParams(ParamsModel):
     """Depths of the drift map's peaks."""
 
-    ms_before: PositiveFloat = Field(0.1, description="Milliseconds before the peak that are used.")
-    ms_after: PositiveFloat = Field(0.3, description="Milliseconds after the peak that are used.")
-    radius_um: PositiveFloat = Field(100.0, description="Channels within this radius in µm are used.")
+    ms_before: PositiveFloat = Field(default=0.1, description="Milliseconds before the peak that are used.")
+    ms_after: PositiveFloat = Field(default=0.3, description="Milliseconds after the peak that are used.")
+    radius_um: PositiveFloat = Field(default=100.0, description="Channels within this radius in µm are used.")
 
 
 class DriftFigureParams(ParamsModel):
     """The drift map: peaks over time and depth."""
 
     detection: DriftDetectionParams = Field(
-        default_factory=DriftDetectionParams, description="How the peaks are found."
+        default=DriftDetectionParams(), description="How the peaks are found."
     )
     localization: DriftLocalizationParams = Field(
-        default_factory=DriftLocalizationParams, description="How the peaks are localized."
+        default=DriftLocalizationParams(), description="How the peaks are localized."
     )
-    n_skip: PositiveInteger = Field(30, description="One in this many peaks is drawn.")
-    alpha: float = Field(0.15, ge=0, le=1, description="Opacity of a point: 0 invisible, 1 solid.")
-    vmin: float = Field(-200, description="Lower end of the colour scale, in µV.")
-    vmax: float = Field(0, description="Upper end of the colour scale, in µV, above vmin.")
-    cmap: ColourMap = Field("Greys_r", description="Matplotlib colour map of the points.")
-    figsize: FigureSize = Field(
-        default_factory=lambda: [10.0, 10.0], description="Width and height in inches."
-    )
+    n_skip: PositiveInteger = Field(default=30, description="One in this many peaks is drawn.")
+    alpha: float = Field(default=0.15, ge=0, le=1, description="Opacity of a point: 0 invisible, 1 solid.")
+    vmin: float = Field(default=-200, description="Lower end of the colour scale, in µV.")
+    vmax: float = Field(default=0, description="Upper end of the colour scale, in µV, above vmin.")
+    cmap: ColourMap = Field(default="Greys_r", description="Matplotlib colour map of the points.")
+    figsize: FigureSize = Field(default=[10.0, 10.0], description="Width and height in inches.")
 
     @model_validator(mode="after")
     def _scale_is_not_empty(self) -> Self:
@@ -71,17 +69,15 @@ class DriftFigureParams(ParamsModel):
 class MotionFigureParams(ParamsModel):
     """The estimated motion over the peaks it was estimated from."""
 
-    cmap: ColourMap = Field("Greys_r", description="Matplotlib colour map of the points.")
-    scatter_decimate: PositiveInteger = Field(15, description="One in this many peaks is drawn.")
-    figsize: FigureSize = Field(
-        default_factory=lambda: [15.0, 10.0], description="Width and height in inches."
-    )
+    cmap: ColourMap = Field(default="Greys_r", description="Matplotlib colour map of the points.")
+    scatter_decimate: PositiveInteger = Field(default=15, description="One in this many peaks is drawn.")
+    figsize: FigureSize = Field(default=[15.0, 10.0], description="Width and height in inches.")
 
 
 class VisualizationParams(ParamsModel):
     """Figures of the traces, the drift and the motion."""
 
-    job_kwargs: JobKwargs = Field(default_factory=JobKwargs, description="Chunks and workers of this step.")
-    timeseries: TimeseriesParams = Field(default_factory=TimeseriesParams, description="Snippets of traces.")
-    drift: DriftFigureParams = Field(default_factory=DriftFigureParams, description="The drift map.")
-    motion: MotionFigureParams = Field(default_factory=MotionFigureParams, description="The motion figure.")
+    job_kwargs: JobKwargs = Field(default=JobKwargs(), description="Chunks and workers of this step.")
+    timeseries: TimeseriesParams = Field(default=TimeseriesParams(), description="Snippets of traces.")
+    drift: DriftFigureParams = Field(default=DriftFigureParams(), description="The drift map.")
+    motion: MotionFigureParams = Field(default=MotionFigureParams(), description="The motion figure.")
