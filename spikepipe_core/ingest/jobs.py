@@ -1,0 +1,268 @@
+"""What discovery yields: recording jobs, and the streams that were left aside.
+
+A reader reports the probe signals it finds as `FoundStream`; `build_jobs` turns them into one `RecordingJob`
+for every (session, probe) pair, under the names that DESIGN and the users of the AIND pipeline know.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from spikepipe_core.errors import BadDataError
+from spikepipe_core.ingest.naming import safe_key, safe_name
+
+__all__ = ["Discovery", "FoundSegment", "FoundStream", "IgnoredStream", "RecordingJob", "build_jobs"]
+
+
+class RecordingJob(BaseModel):
+    """What one (session, probe) pair is: how its raw signal is loaded, and under which names its results go.
+
+    All paths are relative to the data root (`Discovery.data_root`), with forward slashes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    session: str = Field(description="Partition key of the session.")
+    session_folder: str = Field(description="Name of the session's folder in the results.")
+    probe: str = Field(description="Partition key of the probe inside its session.")
+    block: str = Field(
+        description="Name of the block (Open Ephys: experiment), as it stands in recording_name."
+    )
+    segment: int | None = Field(description="Number of the segment, from 1; None: all segments together.")
+    stream: str = Field(description="Name of the probe's stream, as Neo gives it.")
+    group: str | None = Field(None, description="Channel group (shank) of this job; None: all channels.")
+    recording_name: str = Field(description="Name of the job's files in the results.")
+    reader: str = Field(description="Reader that found the job and loads it.")
+    source: tuple[dict[str, JsonValue], ...] = Field(
+        description="What the reader needs to load each segment; its keys belong to the reader."
+    )
+    files: tuple[str, ...] = Field(description="All raw files (or folders) of the job, LFP band included.")
+    lfp_stream: str | None = Field(
+        None, description="Name of the companion LFP stream, None if there is none."
+    )
+    num_channels: int | None = Field(None, description="Neural channels of this job; None if unknown.")
+    sampling_frequency: float | None = Field(None, description="Hz; None if unknown.")
+    duration: float | None = Field(None, description="Seconds of signal in the raw files; None if unknown.")
+    problem: str | None = Field(
+        None, description="Why the job cannot be loaded, and the remedy; None: it can."
+    )
+
+
+class IgnoredStream(BaseModel):
+    """A stream (or file, or folder) that is not processed, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stream: str
+    reason: str
+
+
+class Discovery(BaseModel):
+    """All recording jobs of a data folder.
+
+    Attributes
+    ----------
+    data_root : Path
+        What the paths in the jobs are relative to.
+    readers : dict of str to str
+        Each reader used, with how its format was recognised (or that the params ask for it).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_root: Path
+    readers: dict[str, str]
+    jobs: tuple[RecordingJob, ...]
+    ignored: tuple[IgnoredStream, ...] = ()
+
+
+@dataclass(frozen=True)
+class FoundSegment:
+    """One continuous stretch of a probe's signal, as a reader found it.
+
+    Attributes
+    ----------
+    number : int
+        From 1, counted over all probes of the session folder, so that it means the same stretch for each.
+    duration : float or None
+        Seconds.
+    """
+
+    number: int
+    source: dict[str, Any]
+    files: tuple[str, ...]
+    duration: float | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class FoundStream:
+    """One probe's signal in one block.
+
+    Attributes
+    ----------
+    folder : Path
+        The session folder, in which blocks and segments are counted.
+    groups : dict of str to int
+        Channels of each channel group; empty if not known.
+    """
+
+    folder: Path
+    block: str
+    stream: str
+    probe: str
+    segments: tuple[FoundSegment, ...]
+    groups: dict[str, int] = field(default_factory=dict)
+    lfp_stream: str | None = None
+    sampling_frequency: float | None = None
+
+
+def build_jobs(
+    reader: str,
+    streams: Iterable[FoundStream],
+    *,
+    split_segments: bool,
+    split_groups: bool,
+    session_folder: str | None = None,
+) -> list[RecordingJob]:
+    """Name every recording job of the streams that a reader found.
+
+    Parameters
+    ----------
+    reader : str
+        Name of the reader.
+    streams : iterable of FoundStream
+    split_segments, split_groups : bool
+        As in the params: a job for every segment, for every channel group.
+    session_folder : str, optional
+        Name for the session folder; by default the name of each stream's own. When it is given and the
+        streams lie in several folders, each folder is a block of that one session.
+    """
+    by_folder: dict[str, list[FoundStream]] = defaultdict(list)
+    if session_folder is None:
+        for name, members in _name_folders(streams).items():
+            by_folder[name] = members
+    else:
+        by_folder[safe_key(session_folder)] = _blocks_of_one_session(list(streams))
+    return [
+        job
+        for name in sorted(by_folder)
+        for job in _jobs_of_session_folder(reader, name, by_folder[name], split_segments, split_groups)
+    ]
+
+
+def _name_folders(streams: Iterable[FoundStream]) -> dict[str, list[FoundStream]]:
+    """Streams by the name of their session folder; folders of the same name get their parent's in front."""
+    by_path: dict[Path, list[FoundStream]] = defaultdict(list)
+    for stream in streams:
+        by_path[stream.folder].append(stream)
+    names = {path: path.name for path in by_path}
+    depth = 1
+    while len(set(names.values())) < len(names) and depth < 16:
+        depth += 1
+        counts = list(names.values())
+        names = {
+            path: "_".join(path.parts[-depth:]) if counts.count(name) > 1 else name
+            for path, name in names.items()
+        }
+    return {safe_key(names[path]): members for path, members in by_path.items()}
+
+
+def _blocks_of_one_session(streams: list[FoundStream]) -> list[FoundStream]:
+    """Number the blocks of several folders through, if there are several."""
+    from dataclasses import replace
+
+    if len({stream.folder for stream in streams}) <= 1:
+        return streams
+    blocks = sorted({(stream.folder, stream.block) for stream in streams})
+    return [replace(s, block=f"block{blocks.index((s.folder, s.block))}") for s in streams]
+
+
+def _jobs_of_session_folder(
+    reader: str, session_folder: str, streams: list[FoundStream], split_segments: bool, split_groups: bool
+) -> list[RecordingJob]:
+    stretches = {
+        (stream.block, segment.number if split_segments else None)
+        for stream in streams
+        for segment in stream.segments
+    }
+    jobs = []
+    for stream in sorted(streams, key=lambda s: (s.block, s.probe, s.stream)):
+        for number, segments in _stretches(stream, split_segments):
+            stretch = safe_key(stream.block) + ("" if number is None else f"_recording{number}")
+            session = session_folder if len(stretches) == 1 else f"{session_folder}__{stretch}"
+            jobs += _jobs_of_stretch(reader, session, session_folder, stream, number, segments, split_groups)
+    return jobs
+
+
+def _stretches(
+    stream: FoundStream, split_segments: bool
+) -> list[tuple[int | None, tuple[FoundSegment, ...]]]:
+    """The stream's segments one by one, or all as one stretch without a number."""
+    ordered = tuple(sorted(stream.segments, key=lambda segment: segment.number))
+    if split_segments:
+        return [(segment.number, (segment,)) for segment in ordered]
+    return [(None, ordered)]
+
+
+def _jobs_of_stretch(
+    reader: str,
+    session: str,
+    session_folder: str,
+    stream: FoundStream,
+    number: int | None,
+    segments: tuple[FoundSegment, ...],
+    split_groups: bool,
+) -> list[RecordingJob]:
+    name = f"{stream.block}_{stream.stream}_recording{'' if number is None else number}"
+    split = split_groups and len(stream.groups) > 1
+    durations = [segment.duration for segment in segments]
+    known = [duration for duration in durations if duration is not None]
+    problems = [segment.problem for segment in segments if segment.problem]
+    return [
+        RecordingJob(
+            session=session,
+            session_folder=session_folder,
+            probe=safe_key(stream.probe if group is None else f"{stream.probe}_group{group}"),
+            block=stream.block,
+            segment=number,
+            stream=stream.stream,
+            group=group,
+            recording_name=safe_name(name if group is None else f"{name}_group{group}"),
+            reader=reader,
+            source=tuple(segment.source for segment in segments),
+            files=tuple(dict.fromkeys(file for segment in segments for file in segment.files)),
+            lfp_stream=stream.lfp_stream,
+            num_channels=channels,
+            sampling_frequency=stream.sampling_frequency,
+            duration=sum(known) if len(known) == len(durations) else None,
+            problem=" ".join(dict.fromkeys(problems)) or None,
+        )
+        for group, channels in (
+            stream.groups.items() if split else [(None, sum(stream.groups.values()) or None)]
+        )
+    ]
+
+
+def refuse_twins(jobs: Iterable[RecordingJob]) -> None:
+    """Make sure that a (session, probe) pair stands for one signal only.
+
+    Raises
+    ------
+    BadDataError
+        Two streams would have the same keys.
+    """
+    seen: dict[tuple[str, str], RecordingJob] = {}
+    for job in jobs:
+        twin = seen.setdefault((job.session, job.probe), job)
+        if twin is not job:
+            raise BadDataError(
+                f"Session {job.session!r} has two signals for probe {job.probe!r}: {twin.files[0]} and "
+                f"{job.files[0]}. Move one of them out of the data folder, or rename its folder."
+            )

@@ -1,0 +1,378 @@
+"""SpikeGLX: run folders with a pair of `.bin` and `.meta` files for each probe, band, gate and trigger.
+
+Every pair is opened by itself, as SpikeInterface's binary recording with the geometry that probeinterface
+reads from the `.meta`, so that a broken file of one probe does not keep the others from loading. (Neo's
+folder scan reads all files below a folder and stops at the first bad one.) Traces, channel ids, gains, times
+and geometry are those of `spikeinterface.extractors.read_spikeglx`.
+
+A run folder `<run>_g<gate>` is a session; its triggers are the segments. With `split_segments` false, gates
+of one run that lie in folders side by side are segments of one session too, as when Neo reads the parent
+folder.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikepipe_core.errors import BadDataError
+from spikepipe_core.ingest.base import Found
+from spikepipe_core.ingest.files import inside, relative, walk_files
+from spikepipe_core.ingest.jobs import FoundSegment, FoundStream, IgnoredStream, RecordingJob
+from spikepipe_core.ingest.spikeglx_files import (
+    PROBE_FOLDER,
+    BinaryLayout,
+    FileName,
+    FilePair,
+    binary_layout,
+    find_pairs,
+    parse_name,
+    read_meta,
+)
+
+if TYPE_CHECKING:
+    from probeinterface import Probe
+    from spikeinterface.core import BaseRecording
+
+    from spikepipe_core.params import JobDispatchParams
+
+__all__ = ["SpikeGLXReader"]
+
+# Where .meta files do not say it (before 2020): the positive range of the 10-bit converters of Neuropixels
+# 1.0 and of the 14-bit ones of 2.0; https://billkarsh.github.io/SpikeGLX/Sgl_help/Metadata_30.html
+# (imMaxInt).
+_DEFAULT_MAX_INT = {10: 512, 14: 8192}
+
+
+class SpikeGLXReader:
+    """Reader of SpikeGLX run folders, their parents, and single probe folders."""
+
+    name = "spikeglx"
+
+    def detect(self, folder: Path) -> str | None:
+        """Recognise the folder by a file such as ``mouse_g0_t0.imec0.ap.meta``."""
+        for path in walk_files(folder):
+            if path.suffix in (".meta", ".bin"):
+                name = parse_name(path.stem)
+                if name is not None and name.device.startswith("imec"):
+                    return f"SpikeGLX file {path.name}"
+        return None
+
+    def find(self, folder: Path, root: Path, params: JobDispatchParams) -> Found:
+        """Find the AP band of every probe, with its LF companion."""
+        pairs, passed_over = find_pairs(folder, root)
+        ignored = [IgnoredStream(stream=relative(path, root), reason=reason) for path, reason in passed_over]
+        wanted, unwanted = _probe_pairs(pairs)
+        ignored += [IgnoredStream(stream=relative(p.binary, root), reason=why) for p, why in unwanted]
+        streams: list[FoundStream] = []
+        for session_folder, members in _by_session_folder(wanted, folder, params.split_segments).items():
+            streams += _streams(session_folder, members, root)
+        return Found(tuple(streams), tuple(ignored))
+
+    def recording(self, job: RecordingJob, root: Path) -> BaseRecording:
+        """Open the AP band of a job."""
+        return _open(job.source, "ap", job.stream, root)
+
+    def lfp(self, job: RecordingJob, root: Path) -> BaseRecording | None:
+        """Open the LF band of a job, None if the probe wrote none."""
+        if job.lfp_stream is None:
+            return None
+        return _open(job.source, "lf", job.lfp_stream, root)
+
+
+# --- from files to streams ----------------------------------------------------------------------------------
+
+
+def _probe_pairs(pairs: list[FilePair]) -> tuple[list[FilePair], list[tuple[FilePair, str]]]:
+    """Tell the bands of probes from other boards, and original files from copies that CatGT made of them."""
+    wanted: list[FilePair] = []
+    unwanted: list[tuple[FilePair, str]] = []
+    originals = {_probe_of(pair) for pair in pairs if not pair.name.is_catgt}
+    with_ap = {_stretch_of(pair) for pair in pairs if pair.name.band == "ap"}
+    for pair in pairs:
+        name = pair.name
+        if not name.device.startswith("imec"):
+            board = "an NI-DAQ board" if name.device == "nidq" else "a OneBox's analog inputs"
+            unwanted.append((pair, f"{name.device} is {board}, not a probe"))
+        elif name.is_catgt and _probe_of(pair) in originals:
+            unwanted.append((pair, "a copy made by CatGT; the original files are beside it"))
+        elif name.band == "lf" and _stretch_of(pair) not in with_ap:
+            unwanted.append((pair, "an LF band without the AP band that spikes are sorted from"))
+        elif not name.band:
+            unwanted.append((pair, f"{name.device} without a band (ap or lf) in its name"))
+        else:
+            wanted.append(pair)
+    return wanted, unwanted
+
+
+def _probe_of(pair: FilePair) -> tuple[Path, str, int, str, str]:
+    name = pair.name
+    return (_run_folder(pair), name.run, name.gate, name.device, name.band)
+
+
+def _stretch_of(pair: FilePair) -> tuple[Path, str, int, int, str]:
+    name = pair.name
+    return (_run_folder(pair), name.run, name.gate, name.trigger, name.device)
+
+
+def _run_folder(pair: FilePair) -> Path:
+    """The folder of the run: the one above a probe folder, else the file's own."""
+    parent = pair.binary.parent
+    return parent.parent if PROBE_FOLDER.search(parent.name) else parent
+
+
+def _by_session_folder(
+    pairs: list[FilePair], folder: Path, split_segments: bool
+) -> dict[Path, list[FilePair]]:
+    """Pairs by session folder: the run folder, or the folder of a run's gates if they are to be joined.
+
+    The given folder may itself be a probe folder: then the session has the run's name, as in its run folder.
+    """
+    grouped: dict[Path, list[FilePair]] = defaultdict(list)
+    for pair in pairs:
+        in_given = pair.binary.parent == folder
+        run_folder = folder.with_name(PROBE_FOLDER.sub("", folder.name)) if in_given else _run_folder(pair)
+        grouped[run_folder].append(pair)
+    if split_segments:
+        return dict(grouped)
+    gates = Counter((run_folder.parent, pairs[0].name.run) for run_folder, pairs in grouped.items())
+    joined: dict[Path, list[FilePair]] = defaultdict(list)
+    for run_folder, members in grouped.items():
+        above = (run_folder.parent, members[0].name.run)
+        beside = gates[above] > 1 and folder in (run_folder.parent, *run_folder.parent.parents)
+        joined[run_folder.parent if beside else run_folder] += members
+    return dict(joined)
+
+
+def _streams(session_folder: Path, pairs: list[FilePair], root: Path) -> list[FoundStream]:
+    """The probes of one session folder, with runs as blocks, and gates and triggers as segments."""
+    runs = sorted({pair.name.run for pair in pairs})
+    found = []
+    for block, run in enumerate(runs):
+        members = [pair for pair in pairs if pair.name.run == run]
+        stretches = sorted({(pair.name.gate, pair.name.trigger) for pair in members})
+        for device in sorted({pair.name.device for pair in members}):
+            probe_pairs = [pair for pair in members if pair.name.device == device]
+            found.append(_stream(session_folder, f"block{block}", device, probe_pairs, stretches, root))
+    return found
+
+
+def _stream(
+    session_folder: Path,
+    block: str,
+    device: str,
+    pairs: list[FilePair],
+    stretches: list[tuple[int, int]],
+    root: Path,
+) -> FoundStream:
+    segments, groups, frequency, has_lf = [], {}, None, False
+    for number, stretch in enumerate(stretches, start=1):
+        here = [pair for pair in pairs if (pair.name.gate, pair.name.trigger) == stretch]
+        ap = [pair for pair in here if pair.name.band == "ap"]
+        lf = [pair for pair in here if pair.name.band == "lf"]
+        if not ap:
+            continue
+        has_lf = has_lf or bool(lf)
+        segment, layout, probe = _segment(number, ap, lf, root)
+        segments.append(segment)
+        if layout is not None and probe is not None:
+            frequency, groups = layout.sampling_frequency, _groups(probe)
+    return FoundStream(
+        folder=session_folder,
+        block=block,
+        stream=f"{device}.ap",
+        probe=device,
+        segments=tuple(segments),
+        groups=groups,
+        lfp_stream=f"{device}.lf" if has_lf else None,
+        sampling_frequency=frequency,
+    )
+
+
+def _segment(
+    number: int, ap: list[FilePair], lf: list[FilePair], root: Path
+) -> tuple[FoundSegment, BinaryLayout | None, Probe | None]:
+    """Check one stretch of a probe; what is wrong with it is said, not raised."""
+    source: dict[str, Any] = {"ap": relative(ap[0].binary, root)}
+    if lf:
+        source["lf"] = relative(lf[0].binary, root)
+    layout = probe = problem = None
+    try:
+        _refuse_copies(ap)
+        _refuse_copies(lf)
+        layout, probe = _check(ap[0], ap[0], root)
+        if lf:
+            _check(lf[0], ap[0], root)
+    except BadDataError as error:
+        problem = str(error)
+    files = tuple(relative(path, root) for pair in (*ap, *lf) for path in (pair.binary, pair.meta))
+    duration = None if layout is None else layout.duration
+    return FoundSegment(number, source, files, duration, problem), layout, probe
+
+
+def _refuse_copies(pairs: list[FilePair]) -> None:
+    if len(pairs) > 1:
+        raise BadDataError(
+            f"{pairs[0].binary} and {pairs[1].binary} are the same stream of the same gate and trigger. "
+            "Move one of them out of the data folder."
+        )
+
+
+def _check(pair: FilePair, geometry: FilePair, root: Path) -> tuple[BinaryLayout, Probe]:
+    layout = binary_layout(pair, read_meta(pair.meta, root), root)
+    return layout, _probe(geometry, layout, root)
+
+
+def _groups(probe: Probe) -> dict[str, int]:
+    """Channels of each shank, under SpikeInterface's numbers for channel groups (0, 1, ... in order of shank
+    ids).""" if probe.shank_ids is None:
+        return {"0": probe.get_contact_count()}
+    _, counts = np.unique(probe.shank_ids, return_counts=True)
+    return {str(group): int(count) for group, count in enumerate(counts)}
+
+
+# --- from files to recordings -------------------------------------------------------------------------------
+
+
+def _open(source: tuple[dict[str, Any], ...], band: str, stream: str, root: Path) -> BaseRecording:
+    """Open one band of all segments of a job as one recording."""
+    import spikeinterface.core as si
+
+    pairs = [_pair(root / str(segment[band])) for segment in source if band in segment]
+    geometries = [_pair(root / str(segment["ap"])) for segment in source]
+    if len(pairs) != len(source):
+        raise BadDataError(
+            f"The {band} band of {stream} is missing for some segments: "
+            f"{[s['ap'] for s in source if band not in s]}. Copy the missing files, or process the segments "
+            "one by one (job_dispatch.split_segments)."
+        )
+    metas = [read_meta(pair.meta, root) for pair in pairs]
+    layouts = [binary_layout(pair, meta, root) for pair, meta in zip(pairs, metas, strict=True)]
+    _refuse_different(pairs, layouts)
+    probe = _probe(geometries[0], layouts[0], root)
+    ids = _channel_ids(stream, band, metas[0], layouts[0])
+    whole = si.BinaryRecordingExtractor(
+        file_paths=[str(pair.binary) for pair in pairs],
+        sampling_frequency=layouts[0].sampling_frequency,
+        dtype="int16",
+        num_channels=layouts[0].num_channels,
+        channel_ids=ids,
+        t_starts=[layout.first_sample / layout.sampling_frequency for layout in layouts],
+        gain_to_uV=_padded(_gains(pairs[0], metas[0], band, probe), len(ids)),
+        offset_to_uV=np.zeros(len(ids)),
+    )
+    recording = whole.select_channels(ids[: layouts[0].num_neural])
+    recording.set_probe(probe, group_mode="auto" if probe.shank_ids is None else "by_shank")
+    _annotate(recording, probe, stream, metas[0])
+    return recording
+
+
+def _pair(binary: Path) -> FilePair:
+    """The pair of a binary that discovery found; its name decides nothing any more but the band."""
+    band = "lf" if binary.stem.endswith(".lf") else "ap"
+    name = parse_name(binary.stem) or FileName(binary.stem, 0, -1, "imec", band, False)
+    return FilePair(name, binary, binary.with_suffix(".meta"))
+
+
+def _refuse_different(pairs: list[FilePair], layouts: list[BinaryLayout]) -> None:
+    for pair, layout in zip(pairs, layouts, strict=True):
+        same = (layout.num_channels, layout.sampling_frequency) == (
+            layouts[0].num_channels,
+            layouts[0].sampling_frequency,
+        )
+        if not same:
+            raise BadDataError(
+                f"{pair.binary} ({layout.num_channels} channels at {layout.sampling_frequency} Hz) cannot "
+                f"be joined to {pairs[0].binary} ({layouts[0].num_channels} at "
+                f"{layouts[0].sampling_frequency}). Set job_dispatch.split_segments to true."
+            )
+
+
+def _probe(pair: FilePair, layout: BinaryLayout, root: Path) -> Probe:
+    """The geometry in the metadata, its contacts in the order of the channels in the file."""
+    import probeinterface
+
+    read_meta(pair.meta, root)
+    try:
+        probe = probeinterface.read_spikeglx(inside(pair.meta, root))
+    except Exception as error:  # the parser fails in many ways on what it does not know
+        raise BadDataError(
+            f"{pair.meta} gives no probe geometry ({type(error).__name__}: {error}). Check imDatPrb_pn, "
+            "imroTbl and snsSaveChanSubset in it; without them the positions of the electrodes are not known."
+        ) from error
+    if probe.get_contact_count() != layout.num_neural:
+        raise BadDataError(
+            f"{pair.meta} describes {probe.get_contact_count()} electrodes, but {layout.num_neural} "
+            "channels were saved. Check imroTbl, snsSaveChanSubset and snsApLfSy in it."
+        )
+    return probe
+
+
+def _channel_ids(stream: str, band: str, meta: dict[str, str], layout: BinaryLayout) -> list[str]:
+    """Channel ids as Neo makes them, ``imec0.ap#AP12``, from the names in snsChanMap."""
+    names = [entry.split(";")[0] for entry in meta.get("snsChanMap", "")[1:-1].split(")(")[1:]]
+    if len(names) < layout.num_channels or len(set(names)) != len(names):
+        names = [f"{band.upper()}{channel}" for channel in range(layout.num_channels)]
+    return [f"{stream}#{name}" for name in names[: layout.num_channels]]
+
+
+def _gains(pair: FilePair, meta: dict[str, str], band: str, probe: Probe) -> np.ndarray:
+    """Microvolts per bit of each electrode: input range / positive steps / amplifier gain.
+
+    https://billkarsh.github.io/SpikeGLX/Sgl_help/Metadata_30.html, section "Volts". The amplifier gain is
+    per channel where the probe lets one set it (Neuropixels 1.0), else one for the probe. (Neo 0.14 takes
+    the gains of the first n channels when n channels were saved, whichever those are.)
+    """
+    of_contacts = probe.contact_annotations.get(f"{band}_gains")
+    amplifier = probe.annotations.get(f"{band}_gain") if of_contacts is None else of_contacts
+    fixed = meta.get(f"imChan0{band}Gain")
+    try:
+        volts = float(meta["imAiRangeMax"])
+        bits = probe.annotations.get("adc_bit_depth")
+        steps = float(meta["imMaxInt"]) if "imMaxInt" in meta else _DEFAULT_MAX_INT[bits]
+        gains = np.asarray(fixed if fixed is not None else amplifier, dtype=float)
+    except (KeyError, TypeError, ValueError):
+        gains = np.array(np.nan)
+        volts = steps = np.nan
+    microvolts = np.broadcast_to(1e6 * volts / steps / gains, probe.get_contact_count())
+    if not np.all(np.isfinite(microvolts)) or np.any(microvolts <= 0):
+        raise BadDataError(
+            f"{pair.meta} does not say how many volts a step is (imAiRangeMax={meta.get('imAiRangeMax')}, "
+            f"imMaxInt={meta.get('imMaxInt')}, {band} gain={amplifier}). Correct these keys."
+        )
+    return microvolts
+
+
+def _padded(gains: np.ndarray, length: int) -> np.ndarray:
+    """Gains for all channels of the file; SYNC, which is no voltage, gets 1."""
+    return np.concatenate([gains, np.ones(length - len(gains))])
+
+
+def _annotate(recording: BaseRecording, probe: Probe, stream: str, meta: dict[str, str]) -> None:
+    """Add what SpikeInterface's own reader adds: sampling offsets of the converters, and saturation."""
+    from spikeinterface.extractors.neuropixels_utils import (
+        compute_saturation_threshold_from_probe,
+        get_neuropixels_sample_shifts_from_probe,
+    )
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they say that an optional value is not known
+        shifts = get_neuropixels_sample_shifts_from_probe(probe)
+        saturation = compute_saturation_threshold_from_probe(probe, stream)
+    if shifts is not None and not _shifted_by_catgt(meta):
+        recording.set_property("inter_sample_shift", shifts)
+    if saturation is not None:
+        recording.annotate(saturation_threshold_uV=saturation)
+
+
+def _shifted_by_catgt(meta: dict[str, str]) -> bool:
+    """Whether CatGT has undone the sampling offsets already, which it does unless told not to.
+
+    https://billkarsh.github.io/SpikeGLX/help/catgt_tshift/catgt_tshift.html
+    """
+    commands = [value for key, value in meta.items() if key.startswith("catGTCmdline")]
+    return any("-no_tshift" not in command for command in commands)
