@@ -183,8 +183,8 @@ def load(job: RecordingJob, data_root: Path, params: JobDispatchParams | None = 
 
 
 def fingerprint(job: RecordingJob, data_root: Path) -> str:
-    """Identity of a job's raw files, independent of where they lie and of their dates. See
-    `fingerprint_files`.""" return fingerprint_files(job.files, Path(data_root).resolve())
+    """Identity of a job's raw files, wherever they lie and whatever their dates. See `fingerprint_files`."""
+    return fingerprint_files(job.files, Path(data_root).resolve())
 
 
 def _refuse_problem(job: RecordingJob) -> None:

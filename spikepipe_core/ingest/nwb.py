@@ -130,7 +130,7 @@ def _is_hdf5(path: Path) -> bool:
 
 
 @contextmanager
-def _opened(path: Path, root: Path):  # noqa: ANN202
+def _opened(path: Path, root: Path):
     """Open a file for reading; whatever HDF5 says about a damaged one becomes a `BadDataError`."""
     import h5py
 
@@ -287,8 +287,8 @@ def _no_geometry(
     places = Counter(zip(groups, x.tolist(), y.tolist(), strict=True))
     (group, at_x, at_y), count = places.most_common(1)[0]
     if count > 1:
-        return f"{path}: {where} has {count} electrodes of group {group!r} at the same place ({at_x},
-        {at_y}). {remedy}"
+        place = f"({at_x}, {at_y})"
+        return f"{path}: {where} has {count} electrodes of group {group!r} at one place {place}. {remedy}"
     return None
 
 

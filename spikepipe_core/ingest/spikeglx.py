@@ -228,8 +228,8 @@ def _check(pair: FilePair, geometry: FilePair, root: Path) -> tuple[BinaryLayout
 
 
 def _groups(probe: Probe) -> dict[str, int]:
-    """Channels of each shank, under SpikeInterface's numbers for channel groups (0, 1, ... in order of shank
-    ids).""" if probe.shank_ids is None:
+    """Channels of each shank, under SpikeInterface's numbers for groups (0, 1, ... in order of shank ids)."""
+    if probe.shank_ids is None:
         return {"0": probe.get_contact_count()}
     _, counts = np.unique(probe.shank_ids, return_counts=True)
     return {str(group): int(count) for group, count in enumerate(counts)}
