@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = [
     "BadDataError",
     "DamagedOutputError",
+    "MissingInputError",
     "NotAvailableError",
     "OutputBusyError",
     "ParamsError",
@@ -55,6 +56,13 @@ class DamagedOutputError(SpikepipeError, OSError):
     """A published output no longer matches its manifest.
 
     Remedy: materialize the output again; it is redone because it does not verify.
+    """
+
+
+class MissingInputError(SpikepipeError, LookupError):
+    """A step was asked for before what it works on exists, or after that failed.
+
+    Remedy: materialize the output that the message names first, or correct what made it fail.
     """
 
 

@@ -1,0 +1,229 @@
+"""The `spikepipe` command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from spikepipe_core import __version__
+from spikepipe_core.errors import SpikepipeError
+
+OK, FAILED, USAGE = 0, 1, 2
+
+SORTERS = ("kilosort4", "kilosort25", "spykingcircus2", "lupin")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns
+    -------
+    int
+        0: every recording job ended well or was skipped by rule; 1: something failed; 2: bad usage, nothing started.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except SpikepipeError as error:
+        Console(stderr=True).print(f"[red]spikepipe:[/] {error}", highlight=False, soft_wrap=True)
+        return USAGE
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted; what was published is kept, run again to go on")
+        return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="spikepipe", description="From raw extracellular recordings to curated units and NWB files."
+    )
+    parser.add_argument("--version", action="version", version=f"spikepipe {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands.add_parser("run", help="process a data folder, from raw files to NWB"))
+    _add_ui(commands.add_parser("ui", help="open Dagster on the results of a run"))
+    _add_demo_data(commands.add_parser("demo-data", help="write a session with known ground truth"))
+    _add_demo(
+        commands.add_parser("demo", help="write a session, process it, and compare with its ground truth")
+    )
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", type=Path, default=_environment("DATA_PATH"), help="raw data folder (DATA_PATH)"
+    )
+    _add_results(parser)
+    parser.add_argument("--params_file", "--params-file", type=Path, metavar="F", help="params JSON")
+    parser.add_argument("--sorter", choices=SORTERS, help="spike sorter, where the params file names none")
+    parser.add_argument(
+        "--runmode", choices=("full", "fast"), default="full", help="fast leaves out slow steps"
+    )
+    parser.add_argument("--n_jobs", "--n-jobs", type=_positive, metavar="N", help="processes a step may use")
+    parser.add_argument("--input", metavar="I", help="input format; detected if not given")
+    parser.add_argument(
+        "--scratch", type=Path, default=_environment("SPIKEPIPE_SCRATCH"), help="room for traces"
+    )
+    parser.add_argument(
+        "--keep-scratch", action="store_true", help="leave the preprocessed traces in scratch"
+    )
+    parser.add_argument("--recompute", action="store_true", help="make everything again, even if up to date")
+    parser.set_defaults(command=_run)
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--results", type=Path, default=_environment("RESULTS_PATH"), help="results folder (RESULTS_PATH)"
+    )
+    parser.add_argument(
+        "--dagster-home",
+        "--dagster_home",
+        type=Path,
+        metavar="DIR",
+        help="Dagster instance; <results>/.dagster",
+    )
+
+
+def _add_ui(parser: argparse.ArgumentParser) -> None:
+    _add_results(parser)
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
+    )
+    parser.add_argument("--port", type=_positive, default=3000)
+    parser.set_defaults(command=_ui)
+
+
+def _add_demo_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write to; must not hold anything")
+    _add_demo_shape(parser)
+    parser.set_defaults(command=_demo_data)
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder for data and results")
+    _add_demo_shape(parser)
+    parser.add_argument("--sorter", choices=SORTERS, default="spykingcircus2")
+    parser.add_argument("--n_jobs", "--n-jobs", type=_positive, metavar="N")
+    parser.set_defaults(command=_demo)
+
+
+def _add_demo_shape(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--probes", type=_positive, metavar="N", default=2)
+    parser.add_argument("--seconds", type=float, metavar="S", default=180.0)
+    parser.add_argument(
+        "--channels", type=_positive, metavar="C", help="channels of every probe; they differ by default"
+    )
+    parser.add_argument("--seed", type=int, metavar="K", default=0)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def _environment(variable: str) -> Path | None:
+    value = os.environ.get(variable)
+    return Path(value) if value else None
+
+
+def _required(value: Path | None, flag: str, variable: str) -> Path:
+    if value is None:
+        raise SystemExit(_usage(f"{flag} is needed (or {variable} in the environment)"))
+    return value.absolute()
+
+
+def _usage(message: str) -> int:
+    print(f"spikepipe: {message}", file=sys.stderr)
+    return USAGE
+
+
+def _run(options: argparse.Namespace) -> int:
+    data = _required(options.data, "--data", "DATA_PATH")
+    results = _required(options.results, "--results", "RESULTS_PATH")
+
+    from spikepipe_assets.deployment import Deployment
+    from spikepipe_assets.instance import default_home
+    from spikepipe_assets.run import Request
+    from spikepipe_core.params import read_params_file
+
+    overrides = {"job_dispatch": {"input": options.input}} if options.input else {}
+    deployment = Deployment(
+        results=results,
+        data=data,
+        scratch=options.scratch and options.scratch.absolute(),
+        params_file=options.params_file and options.params_file.absolute(),
+        params=read_params_file(options.params_file) if options.params_file else {},
+        overrides=overrides,
+        sorter=options.sorter,
+        runmode=options.runmode,
+        n_jobs=options.n_jobs,
+    )
+    home = (options.dagster_home or default_home(results)).absolute()
+    return _process(Request(data, deployment, home, options.recompute, options.keep_scratch))
+
+
+def _process(request: object) -> int:
+    from spikepipe_assets.run import Request, outcome_table, process
+
+    assert isinstance(request, Request)
+    console = Console(stderr=False)
+    finished = process(request, console)
+    console.print(outcome_table(finished, request.deployment.store()))
+    _say_where(request, finished, console)
+    return FAILED if finished.failed else OK
+
+
+def _say_where(request: object, finished: object, console: Console) -> None:
+    from spikepipe_assets.run import Finished, Request, output_paths
+
+    assert isinstance(request, Request) and isinstance(finished, Finished)
+    for what, path in output_paths(finished, request.deployment.store()):
+        console.print(f"{what}: {path}", highlight=False, soft_wrap=True)
+    home = (
+        "" if request.home == request.deployment.results / ".dagster" else f" --dagster-home {request.home}"
+    )
+    console.print(
+        f"\nLook at this run: [bold]spikepipe ui --results {request.deployment.results}{home}[/]",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _ui(options: argparse.Namespace) -> int:
+    from spikepipe_assets.instance import default_home
+    from spikepipe_assets.ui import serve
+
+    results = _required(options.results, "--results", "RESULTS_PATH")
+    home = (options.dagster_home or default_home(results)).absolute()
+    return serve(home, options.host, options.port)
+
+
+def _demo_data(options: argparse.Namespace) -> int:
+    from spikepipe_core.demo import write_demo_session
+
+    console = Console()
+    folder = write_demo_session(
+        options.out,
+        probes=options.probes,
+        seconds=options.seconds,
+        channels=options.channels,
+        seed=options.seed,
+        progress=lambda text: console.print(text, highlight=False),
+    )
+    console.print(f"written: {folder}", highlight=False, soft_wrap=True)
+    return OK
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from spikepipe_assets.demo import run_demo
+
+    return run_demo(options, Console())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,31 @@
+"""The one Definitions object: what there is, as a table of contents.
+
+==========  ======================================================================================
+Assets      every output of `spikepipe_core.graph.STAGES`, keyed by session and probe (NWB by session)
+Jobs        `probe`: every output of one recording job; `session_nwb`: the file of one session
+Resources   `store`: where outputs live and which params apply
+Executor    steps in a fork server that has the imports ready
+==========  ======================================================================================
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from spikepipe_assets.assets import build_assets
+from spikepipe_assets.deployment import Deployment
+from spikepipe_assets.jobs import STEP_PROCESSES, build_jobs
+from spikepipe_assets.resources import StoreResource
+
+
+def build_definitions(deployment: Deployment) -> dg.Definitions:
+    """Everything that Dagster needs to know about a deployment."""
+    return dg.Definitions(
+        assets=build_assets(deployment),
+        jobs=build_jobs(),
+        resources={"store": StoreResource(deployment=deployment.model_dump_json())},
+        executor=STEP_PROCESSES,
+    )
+
+
+defs = build_definitions(Deployment.from_environment())

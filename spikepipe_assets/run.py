@@ -1,0 +1,317 @@
+"""`spikepipe run`: from a data folder to results, through Dagster, with progress and an outcome table."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+from rich.console import Console
+from rich.table import Table
+
+from spikepipe_assets.assets.stage_asset import RECOMPUTE_TAG
+from spikepipe_assets.deployment import Deployment
+from spikepipe_assets.instance import close_dead_runs, own_tags, prepare_home
+from spikepipe_assets.jobs import IN_PROCESS, PROBE_JOB, SESSION_JOB
+from spikepipe_assets.partitions import SESSION_PROBE, SESSIONS, probe_key, register
+from spikepipe_assets.progress import RunProgress
+from spikepipe_core.errors import NotAvailableError, SpikepipeError
+from spikepipe_core.graph import STAGES
+from spikepipe_core.ingest import Discovery, discover
+from spikepipe_core.preflight import missing
+from spikepipe_core.produce import is_current
+from spikepipe_core.stages.stage import Work
+from spikepipe_core.store import Outcome, SessionEntry, Store
+from spikepipe_core.store.files import remove
+
+INVOCATION_TAG = "spikepipe/invocation"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asked for."""
+
+    data: Path
+    deployment: Deployment
+    home: Path
+    recompute: bool = False
+    keep_scratch: bool = False
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How it ended.
+
+    Attributes
+    ----------
+    outcomes : dict
+        (session, probe) to the outcomes of its stages by name; probe is None for the session's own.
+    seconds : dict
+        (session, probe) to the time its run took.
+    """
+
+    entries: list[SessionEntry]
+    outcomes: dict[tuple[str, str | None], dict[str, Outcome]]
+    seconds: dict[tuple[str, str | None], float]
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything failed."""
+        return any(
+            outcome.outcome == "failed" for stages in self.outcomes.values() for outcome in stages.values()
+        )
+
+
+def process(request: Request, console: Console) -> Finished:
+    """Discover, check, register and materialize everything.
+
+    Raises
+    ------
+    SpikepipeError
+        Nothing was started: the data folder, the params or the machine do not allow it.
+    """
+    deployment, store = request.deployment, request.deployment.store()
+    params = deployment.effective_params()
+    found = discover(request.data, params.job_dispatch)
+    _say_found(found, console)
+    if problems := missing(params, found.jobs, store):
+        raise NotAvailableError("the run cannot start:\n" + "\n".join(f"- {problem}" for problem in problems))
+    entries = store.registry.add(found.data_root, found.jobs)
+    for entry in entries:
+        deployment.effective_params(entry)  # a session's own params file must not fail halfway
+
+    prepare_home(request.home)
+    os.environ["SPIKEPIPE_DEPLOYMENT"] = str(deployment.save(request.home))
+    with dg.DagsterInstance.get() as instance:
+        if dead := close_dead_runs(instance):
+            console.print(f"{dead} interrupted run(s) closed; what they published is kept", style="yellow")
+        register(instance, entries)
+        seconds = _materialize_all(request, store, entries, instance, console)
+    outcomes = _outcomes(store, entries)
+    if not request.keep_scratch:
+        _clear_scratch(store, entries, outcomes)
+    return Finished(entries, outcomes, seconds)
+
+
+def _say_found(found: Discovery, console: Console) -> None:
+    for reader, why in found.readers.items():
+        console.print(f"{found.data_root}: read as {reader} ({why})", highlight=False)
+    for job in found.jobs:
+        console.print(f"  {job.session} / {job.probe}: {job.problem or job.recording_name}", highlight=False)
+    for stream in found.ignored:
+        console.print(f"  not processed: {stream.stream} ({stream.reason})", style="dim", highlight=False)
+
+
+def _materialize_all(
+    request: Request,
+    store: Store,
+    entries: list[SessionEntry],
+    instance: dg.DagsterInstance,
+    console: Console,
+) -> dict[tuple[str, str | None], float]:
+    """Run the job of every probe, then of every session; a failure never holds up another."""
+    seconds: dict[tuple[str, str | None], float] = {}
+    for entry in entries:
+        for probe in (*entry.probes, None):
+            began = time.monotonic()
+            _materialize(request, store, entry, probe, instance, console)
+            seconds[entry.session, probe] = time.monotonic() - began
+    return seconds
+
+
+def _materialize(
+    request: Request,
+    store: Store,
+    entry: SessionEntry,
+    probe: str | None,
+    instance: dg.DagsterInstance,
+    console: Console,
+) -> None:
+    partitions, key, job = (
+        (SESSIONS, entry.session, SESSION_JOB)
+        if probe is None
+        else (SESSION_PROBE, probe_key(entry.session, probe), PROBE_JOB)
+    )
+    if not request.recompute and _all_current(request.deployment, store, entry, probe):
+        job += IN_PROCESS
+    invocation = uuid.uuid4().hex
+    tags = {
+        **partitions.get_tags_for_partition_key(key),
+        **own_tags(),
+        INVOCATION_TAG: invocation,
+        "spikepipe/session": entry.session,
+        **({"spikepipe/probe": probe} if probe else {}),
+        **({RECOMPUTE_TAG: "true"} if request.recompute else {}),
+    }
+    label = entry.session if probe is None else f"{entry.session} / {probe}"
+    with RunProgress(instance, (INVOCATION_TAG, invocation), label, console):
+        dg.execute_job(
+            dg.reconstructable(_JOBS[job]),
+            instance=instance,
+            tags=tags,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+        )
+
+
+def _all_current(deployment: Deployment, store: Store, entry: SessionEntry, probe: str | None) -> bool:
+    """Whether there is nothing to make: then a process for each step would be waste."""
+    work = Work(
+        store=store,
+        entry=entry,
+        job=entry.job(probe) if probe else None,
+        params=deployment.effective_params(entry),
+        stages=STAGES,
+    )
+    wanted = [stage for stage in STAGES.values() if (stage.scope == "probe") == (probe is not None)]
+    try:
+        return all(is_current(stage, work) for stage in wanted)
+    except (SpikepipeError, OSError):
+        return False
+
+
+def _job(name: str) -> dg.JobDefinition:
+    from spikepipe_assets.definitions import defs
+
+    return defs.resolve_job_def(name)
+
+
+def probe_job() -> dg.JobDefinition:
+    """For Dagster to find the job again in a step's process."""
+    return _job(PROBE_JOB)
+
+
+def probe_job_in_process() -> dg.JobDefinition:
+    """The same, all steps in this process."""
+    return _job(PROBE_JOB + IN_PROCESS)
+
+
+def session_job() -> dg.JobDefinition:
+    """For Dagster to find the job again in a step's process."""
+    return _job(SESSION_JOB)
+
+
+def session_job_in_process() -> dg.JobDefinition:
+    """The same, all steps in this process."""
+    return _job(SESSION_JOB + IN_PROCESS)
+
+
+_JOBS = {
+    PROBE_JOB: probe_job,
+    PROBE_JOB + IN_PROCESS: probe_job_in_process,
+    SESSION_JOB: session_job,
+    SESSION_JOB + IN_PROCESS: session_job_in_process,
+}
+
+
+def _outcomes(store: Store, entries: list[SessionEntry]) -> dict[tuple[str, str | None], dict[str, Outcome]]:
+    found: dict[tuple[str, str | None], dict[str, Outcome]] = {}
+    for entry in entries:
+        for probe in (*entry.probes, None):
+            found[entry.session, probe] = {}
+        for outcome in store.ledger.outcomes(entry.session_folder, entry.session):
+            found.setdefault((outcome.session, outcome.probe), {})[outcome.stage] = outcome
+    return found
+
+
+def _clear_scratch(
+    store: Store, entries: list[SessionEntry], outcomes: dict[tuple[str, str | None], dict[str, Outcome]]
+) -> None:
+    """Remove the traces of recording jobs that need them no more."""
+    for entry in entries:
+        for job in entry.jobs:
+            stages = outcomes[entry.session, job.probe].values()
+            if all(outcome.outcome != "failed" for outcome in stages):
+                remove(store.scratch.root / entry.session_folder / job.recording_name)
+
+
+def outcome_table(finished: Finished, store: Store) -> Table:
+    """One line a recording job: what it is, what came of it, and why."""
+    table = Table(title="Outcome", title_justify="left")
+    for column, justify in (
+        ("session", "left"),
+        ("probe", "left"),
+        ("duration (s)", "right"),
+        ("channels", "right"),
+        ("units", "right"),
+        ("passing", "right"),
+        ("seconds", "right"),
+        ("outcome", "left"),
+    ):
+        table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for entry in finished.entries:
+        for job in entry.jobs:
+            facts = summaries(store, entry, job.probe)
+            table.add_row(
+                entry.session,
+                job.probe,
+                _number(facts.get("recording", {}).get("duration_s")),
+                _number(facts.get("recording", {}).get("channels")),
+                _number(facts.get("analyzer", {}).get("units")),
+                _number(facts.get("curated_units", {}).get("passing")),
+                f"{finished.seconds[entry.session, job.probe]:.0f}",
+                verdict(finished.outcomes[entry.session, job.probe]),
+            )
+        stages = finished.outcomes[entry.session, None]
+        table.add_row(
+            entry.session,
+            "(nwb)",
+            "",
+            "",
+            "",
+            "",
+            f"{finished.seconds[entry.session, None]:.0f}",
+            verdict(stages),
+        )
+    return table
+
+
+def summaries(store: Store, entry: SessionEntry, probe: str) -> dict[str, dict]:
+    """Summaries of the outputs that a probe has now, by stage."""
+    found = {}
+    for outcome in store.ledger.outcomes(entry.session_folder, entry.session):
+        if outcome.probe == probe and outcome.data_version is not None:
+            manifest = store.results.read_manifest(STAGES[outcome.stage].ref(entry, entry.job(probe)))
+            if manifest is not None and manifest.data_version == outcome.data_version:
+                found[outcome.stage] = manifest.summary
+    return found
+
+
+def verdict(stages: dict[str, Outcome]) -> str:
+    """How a recording job ended, in words: the first cause if not well."""
+    for outcome, color in (("failed", "red"), ("skipped", "yellow")):
+        causes = [
+            stage
+            for stage in stages.values()
+            if stage.outcome == outcome
+            and stage.because_of is None
+            and (outcome == "failed" or not stage.data_version)
+        ]
+        if causes:
+            first = min(causes, key=lambda stage: stage.at)
+            return f"[{color}]{outcome}[/] at {first.stage}: {first.reason}"
+    if not stages:
+        return "[red]not run[/]"
+    reused = sum(stage.reused for stage in stages.values())
+    return "[green]ok[/]" + (f", {reused} of {len(stages)} outputs reused" if reused else "")
+
+
+def _number(value: float | int | None) -> str:
+    return "" if value is None else f"{value:g}"
+
+
+def output_paths(finished: Finished, store: Store) -> list[tuple[str, Path]]:
+    """What a person looks at first: NWB files and figures."""
+    found = []
+    for entry in finished.entries:
+        for outcome in finished.outcomes[entry.session, None].values():
+            manifest = store.results.read_manifest(STAGES[outcome.stage].ref(entry, None))
+            if manifest is not None and outcome.outcome == "ok":
+                found.append(("NWB", store.results.root / entry.session_folder / manifest.path))
+        figures = store.results.root / entry.session_folder / "visualization"
+        if figures.is_dir():
+            found.append(("figures", figures))
+    return found

@@ -1,0 +1,234 @@
+"""Curation: label every unit by its quality metrics and by two classifiers; remove none.
+
+`query` selects the units that pass (``default_qc``). The UnitRefine cascade (Jain et al.) tells noise from neurons,
+then single from multi-unit activity (``decoder_label``, ``decoder_probability``). The output is a SpikeInterface sorting with the labels as
+unit properties, `curation.json` in SpikeInterface's curation format, and `labels.csv` for people.
+
+Settings that decide: the `curation` section, without `job_kwargs`; the revisions of the classifiers.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import spikeinterface.core as si
+
+from spikepipe_core.errors import BadDataError, ParamsError
+from spikepipe_core.params import CurationParams, Params
+from spikepipe_core.stages.classifiers import Classifier, find_classifier, load_classifier
+from spikepipe_core.stages.postprocessing import load_analyzer, metrics_table
+from spikepipe_core.stages.stage import Built, Stage, Work
+from spikepipe_core.store.files import write_json
+
+QC, LABEL, PROBABILITY = "default_qc", "decoder_label", "decoder_probability"
+PASSED, FAILED = "pass", "bad"
+CURATION, TABLE = "curation.json", "labels.csv"
+
+
+def label_by_query(metrics: pd.DataFrame, query: str | None) -> pd.Series | None:
+    """Label units that satisfy a query over their metrics.
+
+    Parameters
+    ----------
+    metrics : DataFrame
+        One row a unit, one column a metric.
+    query : str or None
+        Pandas query; None or empty labels nothing.
+
+    Returns
+    -------
+    Series of str or None
+        ``pass`` or ``bad``. A unit whose metric is not known (NaN) does not satisfy a comparison with it.
+
+    Raises
+    ------
+    ParamsError
+        The query names no known metric, or is no expression.
+    """
+    if not query:
+        return None
+    try:
+        passing = metrics.query(query, engine="python").index
+    except (SyntaxError, NameError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ParamsError(
+            f"curation.query {query!r} cannot be evaluated: {error}. Metrics that can be used: "
+            f"{', '.join(sorted(metrics.columns))}."
+        ) from error
+    return pd.Series(np.where(metrics.index.isin(passing), PASSED, FAILED), index=metrics.index, name=QC)
+
+
+def label_by_classifiers(
+    analyzer: si.SortingAnalyzer,
+    metrics: pd.DataFrame,
+    noise_neural: Classifier | None,
+    sua_mua: Classifier | None,
+) -> pd.DataFrame | None:
+    """Label units with the UnitRefine cascade: noise first, then SUA or MUA for the rest.
+
+    Parameters
+    ----------
+    metrics : DataFrame
+        One row a unit; must hold the metrics the models were trained on.
+    noise_neural, sua_mua : Classifier or None
+        None skips that step.
+
+    Returns
+    -------
+    DataFrame or None
+        Columns ``decoder_label`` (``noise``, ``neural``, ``sua``, ``mua``) and ``decoder_probability`` (0 to 1).
+
+    Raises
+    ------
+    BadDataError
+        A model needs metrics that were not computed.
+    """
+    if noise_neural is None and sua_mua is None:
+        return None
+    labels = pd.DataFrame({LABEL: "neural", PROBABILITY: np.nan}, index=metrics.index)
+    if noise_neural is not None:
+        labels.update(_predict(analyzer, metrics, noise_neural, metrics.index))
+    neural = labels.index[labels[LABEL] != "noise"]
+    if sua_mua is not None and len(neural):
+        labels.update(_predict(analyzer, metrics, sua_mua, neural))
+    return labels
+
+
+def _predict(
+    analyzer: si.SortingAnalyzer, metrics: pd.DataFrame, classifier: Classifier, units: pd.Index
+) -> pd.DataFrame:
+    from spikeinterface.curation.model_based_curation import ModelBasedClassification
+
+    model, info = load_classifier(classifier)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # differing metric params: old models name them otherwise
+            predicted = ModelBasedClassification(
+                analyzer, pipeline=model, unit_ids=list(units)
+            ).predict_labels(metrics=metrics.loc[units], model_info=info, set_predictions_as_properties=False)
+    except ValueError as error:
+        raise BadDataError(
+            f"the classifier {classifier.name!r} cannot be applied: {error}. Compute the metrics it needs "
+            "(postprocessing.extensions), or set it to null."
+        ) from error
+    return predicted.rename(columns={"prediction": LABEL, "probability": PROBABILITY})
+
+
+def curation_dict(unit_ids: list[Any], labels: pd.DataFrame) -> dict[str, Any]:
+    """Labels in SpikeInterface's curation format, version 2."""
+    columns = {
+        QC: [PASSED, FAILED],
+        LABEL: ["noise", "neural", "sua", "mua"],
+    }
+    present = {name: options for name, options in columns.items() if name in labels}
+    return {
+        "format_version": "2",
+        "unit_ids": unit_ids,
+        "label_definitions": {
+            name: {"name": name, "label_options": options, "exclusive": True}
+            for name, options in present.items()
+        },
+        "manual_labels": [
+            {"unit_id": unit, "labels": {name: [str(labels.at[unit, name])] for name in present}}
+            for unit in unit_ids
+        ]
+        if present
+        else [],
+        "merges": [],
+        "removed": [],
+        "splits": [],
+    }
+
+
+def build(work: Work) -> Built:
+    """Label the units of a recording job."""
+    from spikeinterface.curation import validate_curation_dict
+
+    params = work.params.curation
+    analyzer = load_analyzer(work)
+    metrics = metrics_table(analyzer)
+    noise_neural, sua_mua = _classifiers(params)
+    parts = [
+        label_by_query(metrics, params.query),
+        label_by_classifiers(analyzer, metrics, noise_neural, sua_mua),
+    ]
+    made = [part for part in parts if part is not None]
+    labels = pd.concat(made, axis=1) if made else pd.DataFrame(index=metrics.index)
+
+    _save_sorting(analyzer.sorting, labels, work)
+    unit_ids = [unit.item() if hasattr(unit, "item") else unit for unit in analyzer.unit_ids]
+    curation = curation_dict(unit_ids, labels)
+    validate_curation_dict(curation)
+    write_json(work.path / CURATION, curation)
+    labels.to_csv(work.path / TABLE, index_label="unit_id")
+    return _describe(labels, params, [noise_neural, sua_mua])
+
+
+def _save_sorting(sorting: si.BaseSorting, labels: pd.DataFrame, work: Work) -> None:
+    curated = si.NumpySorting.from_sorting(sorting, copy_spike_vector=True)
+    for name in labels:
+        values = labels[name].to_numpy()
+        curated.set_property(name, values.astype(str) if values.dtype.kind not in "fiub" else values)
+    curated.save(folder=work.path)
+
+
+def _describe(labels: pd.DataFrame, params: CurationParams, classifiers: list[Classifier | None]) -> Built:
+    units = len(labels)
+    counts: dict[str, Any] = {"units": units}
+    words = f"{units} units"
+    if QC in labels:
+        passing = int((labels[QC] == PASSED).sum())
+        counts["passing"] = passing
+        words += f", {passing} pass"
+    if LABEL in labels:
+        counts |= {f"label_{name}": int(number) for name, number in labels[LABEL].value_counts().items()}
+    return Built(
+        reason=words,
+        summary={
+            **counts,
+            "query": params.query or "none",
+            "classifiers": ", ".join(f"{c.name}@{c.revision}" for c in classifiers if c) or "none",
+        },
+    )
+
+
+def _classifiers(params: CurationParams) -> tuple[Classifier | None, Classifier | None]:
+    noise, sua = params.noise_neural_classifier, params.sua_mua_classifier
+    return (find_classifier(noise) if noise else None, find_classifier(sua) if sua else None)
+
+
+def read_labels(work: Work) -> pd.DataFrame:
+    """Labels of a job's units, indexed by unit id."""
+    return pd.read_csv(work.input("curated_units") / TABLE, index_col="unit_id")
+
+
+def load_curated(work: Work) -> si.BaseSorting:
+    """The curated units of a job, labels as properties."""
+    return si.load(work.input("curated_units"))
+
+
+def _settings(params: Params) -> dict[str, Any]:
+    return {"query": params.curation.query or None}
+
+
+def _identity(work: Work) -> dict[str, Any]:
+    return {
+        key: classifier.revision if classifier else None
+        for key, classifier in zip(
+            ("noise_neural", "sua_mua"), _classifiers(work.params.curation), strict=True
+        )
+    }
+
+
+STAGE = Stage(
+    name="curated_units",
+    version="1",
+    section="curation",
+    location="curated/{name}",
+    settings=_settings,
+    inputs=lambda _: ("analyzer",),
+    identity=_identity,
+    build=build,
+)

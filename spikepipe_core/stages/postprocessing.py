@@ -1,0 +1,217 @@
+"""Postprocessing: from spike trains to a SortingAnalyzer with waveforms, locations and metrics.
+
+Units that share most of their spikes are one neuron found twice: of each pair the one with fewer spikes is removed.
+For the rest every extension of the params is computed on the preprocessed traces. The output is a SortingAnalyzer
+(zarr) that refers to its recording by a relative path.
+
+Settings that decide: the `postprocessing` section, without `job_kwargs`; `preprocessing.motion_correction` if motion
+is applied.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import spikeinterface.core as si
+
+from spikepipe_core.errors import ParamsError, StageFailedError
+from spikepipe_core.params import Params, PostprocessingParams
+from spikepipe_core.stages.extensions import Translated, translate
+from spikepipe_core.stages.motion import motion_corrected
+from spikepipe_core.stages.preprocessing import load_preprocessed
+from spikepipe_core.stages.sorting import load_sorting
+from spikepipe_core.stages.stage import Built, Stage, Work
+from spikepipe_core.stages.traces import cached_traces
+
+
+def remove_duplicates(
+    sorting: si.BaseSorting,
+    recording: si.BaseRecording,
+    params: PostprocessingParams,
+    peak_sign: str,
+    job_kwargs: dict[str, Any],
+) -> si.SortingAnalyzer:
+    """An analyzer (in memory, templates only) of the units that are not found twice.
+
+    Parameters
+    ----------
+    params : PostprocessingParams
+        `duplicate_threshold`: fraction of shared spikes above which two units are one.
+    peak_sign : str
+        ``neg``, ``pos`` or ``both``: where a unit's main channel is looked for.
+    """
+    from spikeinterface.curation import remove_redundant_units
+
+    analyzer = si.create_sorting_analyzer(
+        sorting,
+        recording,
+        format="memory",
+        sparse=True,
+        sparsity_kwargs=params.sparsity.kwargs(),
+        return_in_uV=params.return_in_uV,
+        peak_sign=peak_sign,
+        seed=0,
+        job_kwargs=job_kwargs,
+    )
+    analyzer.compute({"random_spikes": {"seed": 0}, "templates": {}}, **job_kwargs)
+    kept = remove_redundant_units(
+        analyzer, duplicate_threshold=params.duplicate_threshold, remove_strategy="max_spikes"
+    )
+    return (
+        analyzer if kept.get_num_units() == len(analyzer.unit_ids) else analyzer.select_units(kept.unit_ids)
+    )
+
+
+def analyze(
+    template: si.SortingAnalyzer,
+    recording: si.BaseRecording,
+    traces: si.BaseRecording,
+    folder: Any,
+    wanted: Translated,
+    params: PostprocessingParams,
+    job_kwargs: dict[str, Any],
+) -> si.SortingAnalyzer:
+    """Compute all extensions into a new analyzer folder.
+
+    Parameters
+    ----------
+    template : SortingAnalyzer
+        Gives the units, their main channels and sparsity.
+    recording : BaseRecording
+        What the analyzer refers to: the lazy chain on the raw files.
+    traces : BaseRecording
+        The same signal, fast to read.
+    folder : Path
+        Ends in ``.zarr``.
+    wanted : Translated
+        The extensions and their arguments.
+
+    Raises
+    ------
+    ParamsError
+        SpikeInterface does not know an extension or one of its arguments.
+    """
+    _check_names(wanted)
+    analyzer = si.create_sorting_analyzer(
+        template.sorting,
+        recording,
+        format="zarr",
+        folder=folder,
+        main_channel_indices=template.get_main_channels(outputs="index"),
+        sparsity=template.sparsity,
+        return_in_uV=params.return_in_uV,
+        peak_sign=wanted.peak_sign,
+    )
+    analyzer._recording = None  # so that setting the fast copy does not warn of replacing it
+    analyzer.set_temporary_recording(traces, check_dtype=False)
+    try:
+        analyzer.compute(wanted.extensions, **job_kwargs)
+    except TypeError as error:
+        raise ParamsError(
+            f"postprocessing.extensions: SpikeInterface {si.__name__.split('.')[0]} does not take these arguments: {error}"
+        ) from error
+    return analyzer
+
+
+def _check_names(wanted: Translated) -> None:
+    known = si.get_available_analyzer_extensions()
+    unknown = [name for name in wanted.extensions if name not in known]
+    if unknown:
+        raise ParamsError(
+            f"postprocessing.extensions: SpikeInterface has no extension {unknown[0]!r}. Known: {', '.join(known)}."
+        )
+
+
+def build(work: Work) -> Built:
+    """Make the analyzer of a recording job."""
+    params = work.params.postprocessing
+    sorting, traces, recording = load_sorting(work), cached_traces(work), load_preprocessed(work)
+    if _motion_wanted(work.params):
+        traces, recording = motion_corrected(work, traces), motion_corrected(work, recording)
+    wanted = translate(params.extensions.requested())
+    for change in wanted.changes:
+        work.say(change)
+    work.say(f"looking for duplicates among {sorting.get_num_units()} units")
+    template = remove_duplicates(sorting, traces, params, wanted.peak_sign, work.job_kwargs)
+    duplicates = sorting.get_num_units() - len(template.unit_ids)
+    work.say(f"computing {', '.join(wanted.extensions)}")
+    try:
+        analyzer = analyze(template, recording, traces, work.path, wanted, params, work.job_kwargs)
+    except (ValueError, IndexError, AssertionError, np.linalg.LinAlgError) as error:
+        if isinstance(error, ParamsError):
+            raise
+        raise StageFailedError(
+            f"postprocessing failed: {error}. Set the extension to null to leave it out."
+        ) from error
+    return _describe(analyzer, duplicates, wanted)
+
+
+def _describe(analyzer: si.SortingAnalyzer, duplicates: int, wanted: Translated) -> Built:
+    metrics = metrics_table(analyzer)
+    medians = {
+        f"median_{name}": round(float(metrics[name].median()), 3)
+        for name in ("snr", "firing_rate", "isi_violations_ratio")
+        if name in metrics and metrics[name].notna().any()
+    }
+    return Built(
+        reason=f"{len(analyzer.unit_ids)} units, {len(analyzer.get_loaded_extension_names())} extensions",
+        summary={
+            "units": len(analyzer.unit_ids),
+            "duplicates_removed": duplicates,
+            "extensions": ", ".join(analyzer.get_loaded_extension_names()),
+            **medians,
+            "translated": wanted.changes,
+        },
+    )
+
+
+def metrics_table(analyzer: si.SortingAnalyzer) -> Any:
+    """Quality and template metrics of all units as one pandas DataFrame, indexed by unit id."""
+    import pandas as pd
+
+    tables = [
+        analyzer.get_extension(name).get_data()
+        for name in ("quality_metrics", "template_metrics")
+        if analyzer.has_extension(name)
+    ]
+    return pd.concat(tables, axis=1) if tables else pd.DataFrame(index=analyzer.unit_ids)
+
+
+def load_analyzer(work: Work) -> si.SortingAnalyzer:
+    """The analyzer of a job with its recording attached."""
+    analyzer = si.load(work.input("analyzer"))
+    if not analyzer.has_recording():
+        recording = load_preprocessed(work)
+        analyzer.set_temporary_recording(
+            motion_corrected(work, recording) if _motion_wanted(work.params) else recording, check_dtype=False
+        )
+    return analyzer
+
+
+def _motion_wanted(params: Params) -> bool:
+    return params.preprocessing.motion_correction.apply or params.postprocessing.use_motion_corrected
+
+
+def _settings(params: Params) -> dict[str, Any]:
+    settings = params.postprocessing.model_dump(mode="json", exclude={"job_kwargs"})
+    if _motion_wanted(params):
+        motion = params.preprocessing.motion_correction
+        settings["interpolation"] = [motion.preset, motion.interpolate_motion_kwargs]
+    return settings
+
+
+def _inputs(params: Params) -> tuple[str, ...]:
+    needed = ("preprocessed_recording", "sorting")
+    return (*needed, "motion") if _motion_wanted(params) else needed
+
+
+STAGE = Stage(
+    name="analyzer",
+    version="1",
+    section="postprocessing",
+    location="postprocessed/{name}.zarr",
+    settings=_settings,
+    inputs=_inputs,
+    build=build,
+)
