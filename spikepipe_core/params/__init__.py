@@ -1,35 +1,65 @@
-"""The params file as typed models: load, merge, migrate, check, export."""
+"""The params file as typed models: load, merge, migrate, check, export.
+
+`load_params` reads a file, `merge` puts layers over each other, `apply_runmode` and `resolve_sorter` apply the two
+global flags, `effective` gives the part that an output depends on. Importing this package does not import
+SpikeInterface.
+"""
 
 from __future__ import annotations
 
-from .base import JobKwargs
+from .base import ForwardingModel, JobKwargs, ParamsModel
 from .curation import CurationParams
+from .effective import effective
+from .files import read_params_file
+from .installed import check_sorter_params, installed_problems
 from .job_dispatch import JobDispatchParams, SpikeInterfaceInfo
+from .merging import BUILT_IN, load_params, merge, parse_params
+from .migration import migrate
 from .model import DEFAULT_SORTER, Params, default_params, resolve_sorter
 from .nwb import NwbEcephysParams, NwbParams
 from .postprocessing import ExtensionsParams, PostprocessingParams
 from .preprocessing import MotionCorrectionParams, PreprocessingParams
+from .problems import InvalidParamsError, Problem
+from .runmode import RunMode, apply_runmode
+from .schema import json_schema, model_schema
 from .spikesorting import SPIKEINTERFACE_SORTER_NAMES, SorterName, SorterParams, SpikesortingParams
 from .visualization import VisualizationParams
 
 __all__ = [
+    "BUILT_IN",
     "DEFAULT_SORTER",
     "SPIKEINTERFACE_SORTER_NAMES",
     "CurationParams",
     "ExtensionsParams",
+    "ForwardingModel",
+    "InvalidParamsError",
     "JobDispatchParams",
     "JobKwargs",
     "MotionCorrectionParams",
     "NwbEcephysParams",
     "NwbParams",
     "Params",
+    "ParamsModel",
     "PostprocessingParams",
     "PreprocessingParams",
+    "Problem",
+    "RunMode",
     "SorterName",
     "SorterParams",
     "SpikeInterfaceInfo",
     "SpikesortingParams",
     "VisualizationParams",
+    "apply_runmode",
+    "check_sorter_params",
     "default_params",
+    "effective",
+    "installed_problems",
+    "json_schema",
+    "load_params",
+    "merge",
+    "migrate",
+    "model_schema",
+    "parse_params",
+    "read_params_file",
     "resolve_sorter",
 ]

@@ -10,8 +10,8 @@ __all__ = [
     "REPLACED_WHOLE",
     "ForwardingModel",
     "FreeDict",
-    "Integer",
     "JobKwargs",
+    "NonNegativeInteger",
     "ParamsModel",
     "PeakSign",
     "PositiveFloat",
@@ -24,15 +24,15 @@ def _whole_float_to_int(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Integer = Annotated[int, BeforeValidator(_whole_float_to_int)]
-PositiveInteger = Annotated[Integer, Field(ge=1)]
+PositiveInteger = Annotated[int, Field(ge=1), BeforeValidator(_whole_float_to_int)]
+NonNegativeInteger = Annotated[int, Field(ge=0), BeforeValidator(_whole_float_to_int)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 FreeDict = dict[str, JsonValue]
 """Keyword arguments that are handed on as they are; their names belong to the tool that receives them."""
 PeakSign = Literal["neg", "pos", "both"]
 
 REPLACED_WHOLE = "replaced whole"
-"""Marks (in ``Annotated``) an object that a stronger layer of params replaces, where others are merged by key:
+"""Marks (in ``Annotated``) an object that a stronger layer replaces, where others are merged by key:
 a custom pipeline or a reader description made of two files' keys would be neither's."""
 
 
@@ -42,7 +42,9 @@ class ParamsModel(BaseModel):
     Strict types keep the models and the JSON Schema in agreement: ``"300"`` is not a number in either.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True
+    )
 
 
 class ForwardingModel(ParamsModel):

@@ -33,7 +33,7 @@ MetricName = Literal[
     "synchrony",
 ]
 """SpikeInterface's metrics (0.105), and the older names that params files use: ``isolation_distance`` and
-``l_ratio`` (columns of ``mahalanobis`` today), ``nn_isolation`` and ``nn_noise_overlap`` (of ``nn_advanced``)."""
+``l_ratio`` (of ``mahalanobis`` today), ``nn_isolation`` and ``nn_noise_overlap`` (of ``nn_advanced``)."""
 
 DEFAULT_METRIC_NAMES: tuple[MetricName, ...] = (
     "num_spikes",

@@ -7,12 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from .base import Integer, ParamsModel, PositiveFloat
+from .base import NonNegativeInteger, ParamsModel, PositiveFloat
 
 __all__ = ["LfpFilterParams", "LfpParams", "NwbEcephysParams", "NwbParams"]
-
-ChannelIndex = Annotated[Integer, Field(ge=0)]
-Factor = Annotated[Integer, Field(ge=0)]
 
 
 def _check_agar_indices(value: Any) -> Any:
@@ -68,17 +65,17 @@ class NwbEcephysParams(ParamsModel):
     write_raw: bool = Field(
         default=False, description="Write the raw wide-band traces too; the file becomes much larger."
     )
-    lfp_temporal_factor: Factor = Field(
+    lfp_temporal_factor: NonNegativeInteger = Field(
         default=2, description="Keep one LFP sample in this many. 0 or 1: all."
     )
-    lfp_spatial_factor: Factor = Field(
+    lfp_spatial_factor: NonNegativeInteger = Field(
         default=4, description="Keep one LFP channel in this many. 0 or 1: all."
     )
     lfp_highpass_freq_min: float = Field(
         default=0.1, ge=0, description="High-pass of the LFP in Hz. 0: none."
     )
     surface_channel_agar_probes_indices: Annotated[
-        str | dict[str, ChannelIndex], BeforeValidator(_check_agar_indices)
+        str | dict[str, NonNegativeInteger], BeforeValidator(_check_agar_indices)
     ] = Field(
         default="",
         description="For probes that go through agar: the index of the uppermost channel still in tissue, by"

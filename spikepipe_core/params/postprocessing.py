@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from .base import (
     ForwardingModel,
     FreeDict,
-    Integer,
     JobKwargs,
     ParamsModel,
     PeakSign,
@@ -21,15 +20,13 @@ from .metrics import DEFAULT_METRIC_NAMES, DEFAULT_METRIC_PARAMS, MetricName
 __all__ = ["ExtensionsParams", "PostprocessingParams", "QualityMetricsParams", "SparsityParams"]
 
 LocationMethod = Literal["center_of_mass", "grid_convolution", "monopolar_triangulation", "peak_channel"]
-Seed = Annotated[Integer, Field(ge=0)] | None
+Seed = NonNegativeInteger | None
 
 
 class SparsityParams(ForwardingModel):
     """Which channels belong to a unit."""
 
-    method: Literal[
-        "radius", "best_channels", "closest_channels", "snr", "amplitude", "energy", "by_property"
-    ] = Field(
+    method: Literal["radius", "best_channels", "closest_channels", "snr", "amplitude", "by_property"] = Field(
         default="radius",
         description="SpikeInterface's rule; 'radius' keeps the channels within radius_um of the unit.",
     )
@@ -45,7 +42,7 @@ class RandomSpikesParams(ForwardingModel):
     method: Literal["uniform", "all", "percentage", "maximum_rate"] = Field(
         default="uniform", description="How they are drawn."
     )
-    margin_size: Annotated[Integer, Field(ge=0)] | None = Field(
+    margin_size: NonNegativeInteger | None = Field(
         default=None,
         description="Samples at both ends of a segment from which no spike is drawn. null: none.",
     )

@@ -6,7 +6,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .base import REPLACED_WHOLE, FreeDict, Integer, JobKwargs, ParamsModel, PositiveFloat, PositiveInteger
+from .base import (
+    REPLACED_WHOLE,
+    FreeDict,
+    JobKwargs,
+    NonNegativeInteger,
+    ParamsModel,
+    PositiveFloat,
+    PositiveInteger,
+)
 
 __all__ = [
     "BandpassFilterParams",
@@ -87,7 +95,7 @@ class DetectBadChannelsParams(ParamsModel):
     n_neighbors: PositiveInteger = Field(
         default=11, description="Neighbours in the local median (an odd number)."
     )
-    seed: Annotated[Integer, Field(ge=0)] | None = Field(
+    seed: NonNegativeInteger | None = Field(
         default=0, description="Seed of the random choice of chunks. null: another choice each time."
     )
 
@@ -107,10 +115,8 @@ class CommonReferenceParams(ParamsModel):
 class HighpassSpatialFilterParams(ParamsModel):
     """Spatial high-pass along the probe (IBL destriping), for the ``denoising_strategy`` ``destripe``."""
 
-    n_channel_pad: Annotated[Integer, Field(ge=0)] = Field(
-        default=60, description="Channels mirrored at each end."
-    )
-    n_channel_taper: Annotated[Integer, Field(ge=0)] | None = Field(
+    n_channel_pad: NonNegativeInteger = Field(default=60, description="Channels mirrored at each end.")
+    n_channel_taper: NonNegativeInteger | None = Field(
         default=None, description="Channels over which the ends are tapered. null: as many as n_channel_pad."
     )
     direction: Axis = Field(default="y", description="Axis of the probe along which to filter; y is depth.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["KILOSORT4", "KILOSORT25", "LUPIN", "SPYKINGCIRCUS2"]
+__all__ = ["KILOSORT4", "KILOSORT25", "LUPIN", "SORTER_DEFAULTS", "SPYKINGCIRCUS2"]
 
 KILOSORT4: dict[str, Any] = {
     "batch_size": 60000,
@@ -144,4 +144,10 @@ LUPIN: dict[str, Any] = {
     "seed": None,
     "save_array": True,
     "debug": False,
+}
+SORTER_DEFAULTS: dict[str, dict[str, Any]] = {
+    "kilosort4": KILOSORT4,
+    "kilosort25": KILOSORT25,
+    "spykingcircus2": SPYKINGCIRCUS2,
+    "lupin": LUPIN,
 }

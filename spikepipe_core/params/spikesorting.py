@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from .base import FreeDict, Integer, JobKwargs, ParamsModel
+from .base import FreeDict, JobKwargs, NonNegativeInteger, ParamsModel
 from .sorter_defaults import KILOSORT4, KILOSORT25, LUPIN, SPYKINGCIRCUS2
 
 __all__ = [
@@ -47,7 +47,7 @@ class SorterParams(ParamsModel):
         default=False,
         description="Switch off the sorter's own drift correction, for data that are corrected already.",
     )
-    min_drift_channels: Annotated[Integer, Field(ge=0)] = Field(
+    min_drift_channels: NonNegativeInteger = Field(
         default=6, description="With fewer channels than this the sorter's drift correction is switched off."
     )
     raise_if_fails: bool = Field(

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from .base import Integer, JobKwargs, ParamsModel, PeakSign, PositiveFloat, PositiveInteger
+from .base import JobKwargs, NonNegativeInteger, ParamsModel, PeakSign, PositiveFloat, PositiveInteger
 
 __all__ = ["DriftFigureParams", "MotionFigureParams", "TimeseriesParams", "VisualizationParams"]
 
@@ -17,7 +17,7 @@ ColourMap = Annotated[str, Field(min_length=1)]
 class TimeseriesParams(ParamsModel):
     """Snippets of raw and processed traces."""
 
-    n_snippets_per_segment: Annotated[Integer, Field(ge=0)] = Field(
+    n_snippets_per_segment: NonNegativeInteger = Field(
         default=2, description="Snippets drawn from each segment. 0: no such figure."
     )
     snippet_duration_s: PositiveFloat = Field(default=0.5, description="Seconds in a snippet.")

@@ -1,0 +1,183 @@
+"""Compare names in the params with those the installed SpikeInterface knows.
+
+Arguments of sorters, analyzer extensions, metrics, sparsity and custom preprocessing steps are handed on to
+SpikeInterface, so it decides which names exist. It takes seconds to import, so it is only asked about names
+beyond our defaults', which are known to be right (a test holds them to it). Values are not judged here; each
+stage translates those that the installed version no longer takes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from .metrics import DEFAULT_METRIC_PARAMS
+from .model import Params
+from .postprocessing import ExtensionsParams, SparsityParams
+from .problems import InvalidParamsError, Problem, closest
+from .sorter_defaults import SORTER_DEFAULTS
+from .spikesorting import SPIKEINTERFACE_SORTER_NAMES, SorterName
+from .structure import field_by_key, known_keys, submodel
+
+__all__ = ["check_sorter_params", "installed_problems"]
+
+_OLDER_METRIC_ARGUMENTS = {"sd_ratio": {"peak_sign"}}
+"""Arguments of older SpikeInterface versions, beyond those among our defaults; the analyzer stage translates them."""
+
+_MISSPELT = 0.8
+"""How alike (difflib) a name must be to a known one to be called misspelt where any name is taken."""
+
+
+def check_sorter_params(params: Params) -> None:
+    """Compare the sorters' arguments with the installed SpikeInterface's.
+
+    Raises
+    ------
+    InvalidParamsError
+        An argument that SpikeInterface's wrapper of the sorter does not know, with the closest one it does.
+    """
+    problems = list(_sorter_problems(params.to_dict()))
+    if problems:
+        raise InvalidParamsError("spikesorting", problems)
+
+
+def installed_problems(data: Mapping[str, Any], origins: Mapping[str, str] | None = None) -> list[Problem]:
+    """Return every name that the installed SpikeInterface does not know.
+
+    Parameters
+    ----------
+    data : dict
+        Params as a whole dict. What is not of the right type is passed over: validation names it.
+    origins : dict, optional
+        Layer by path, put into the problems.
+    """
+    found = [
+        *_sorter_problems(data),
+        *_pipeline_problems(data),
+        *_sparsity_problems(data),
+        *_extension_problems(data),
+        *_metric_problems(data),
+    ]
+    return [_with_origin(problem, origins or {}) for problem in found]
+
+
+def _sorter_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for name in SPIKEINTERFACE_SORTER_NAMES:
+        path = f"spikesorting.{name}.sorter"
+        arguments = _object_at(data, path)
+        if arguments.keys() <= SORTER_DEFAULTS[name].keys():
+            continue
+        known = {*_sorter_arguments(name), *SORTER_DEFAULTS[name]}
+        yield from _unknown(path, arguments, known, f"an argument of {name} in the installed SpikeInterface")
+
+
+def _sorter_arguments(name: SorterName) -> Collection[str]:
+    from spikeinterface.sorters import get_default_sorter_params
+
+    return get_default_sorter_params(SPIKEINTERFACE_SORTER_NAMES[name])
+
+
+def _pipeline_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    path = "preprocessing.custom_preprocessing_pipeline"
+    pipeline = _object_at(data, path)
+    if not pipeline:
+        return
+    from spikeinterface.preprocessing.pipeline import pp_names_to_functions
+
+    yield from _unknown(path, pipeline, pp_names_to_functions, "a preprocessing step of SpikeInterface")
+    for step, arguments in pipeline.items():
+        if step in pp_names_to_functions and isinstance(arguments, Mapping):
+            takes, open_ended = _arguments(_implementation(pp_names_to_functions[step]))
+            if not open_ended:
+                yield from _unknown(f"{path}.{step}", arguments, takes, f"an argument of {step}")
+
+
+def _sparsity_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    path = "postprocessing.sparsity"
+    arguments = _object_at(data, path)
+    known = set(known_keys(SparsityParams))
+    if arguments.keys() <= known:
+        return
+    from spikeinterface.core.sparsity import estimate_sparsity
+
+    takes, _ = _arguments(estimate_sparsity)
+    yield from _unknown(path, arguments, known | takes, "an argument of SpikeInterface's sparsity")
+
+
+def _extension_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for name in known_keys(ExtensionsParams):
+        path = f"postprocessing.extensions.{name}"
+        arguments = _object_at(data, path)
+        documented = _documented_arguments(name)
+        if arguments.keys() <= documented:
+            continue
+        takes, open_ended = _extension_arguments(name)
+        known = documented | takes
+        # an extension that hands arguments on takes any name: there, only a clear misspelling is called wrong
+        judged = {key: v for key, v in arguments.items() if not open_ended or closest(key, known, _MISSPELT)}
+        yield from _unknown(path, judged, known, f"an argument of the extension {name}")
+
+
+def _documented_arguments(extension: str) -> set[str]:
+    field = field_by_key(ExtensionsParams, extension)
+    model = submodel(field.annotation) if field is not None else None
+    return set(known_keys(model)) if model is not None else set()
+
+
+def _extension_arguments(name: str) -> tuple[set[str], bool]:
+    from spikeinterface.core.sortinganalyzer import get_extension_class
+
+    return _arguments(get_extension_class(name)._set_params)
+
+
+def _metric_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    path = "postprocessing.extensions.quality_metrics.metric_params"
+    defaults: dict[str, dict[str, Any]] = {**DEFAULT_METRIC_PARAMS}
+    for metric, arguments in _object_at(data, path).items():
+        ours = set(defaults.get(metric, {})) | _OLDER_METRIC_ARGUMENTS.get(metric, set())
+        if not isinstance(arguments, Mapping) or arguments.keys() <= ours:
+            continue
+        from spikeinterface.metrics.quality import get_default_quality_metrics_params
+
+        installed = get_default_quality_metrics_params()
+        if metric in installed:
+            known = ours | installed[metric].keys()
+            yield from _unknown(f"{path}.{metric}", arguments, known, f"an argument of the metric {metric}")
+
+
+def _implementation(function: Any) -> Callable[..., Any]:
+    """Return what carries the signature: the class behind SpikeInterface's function wrappers."""
+    return inspect.unwrap(function)
+
+
+def _arguments(function: Callable[..., Any]) -> tuple[set[str], bool]:
+    """Return the names a function takes, and whether it takes any other name too."""
+    parameters = inspect.signature(function).parameters.values()
+    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    return named - {"self", "recording"}, open_ended
+
+
+def _unknown(path: str, given: Mapping[str, Any], known: Collection[str], what: str) -> Iterator[Problem]:
+    for name, value in given.items():
+        if name not in known:
+            similar = closest(name, known)
+            suggestion = f'did you mean "{similar}"?' if similar else None
+            yield Problem(f"{path}.{name}", value, f"is not {what}", suggestion)
+
+
+def _object_at(data: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    node: Any = data
+    for key in path.split("."):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node if isinstance(node, Mapping) else {}
+
+
+def _with_origin(problem: Problem, origins: Mapping[str, str]) -> Problem:
+    keys = problem.path.split(".")
+    for length in range(len(keys), 0, -1):
+        origin = origins.get(".".join(keys[:length]))
+        if origin is not None:
+            return Problem(problem.path, problem.value, problem.message, problem.suggestion, origin)
+    return problem
