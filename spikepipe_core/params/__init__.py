@@ -1,7 +1,7 @@
 """The params file as typed models: load, merge, migrate, check, export.
 
-`load_params` reads a file, `merge` puts layers over each other, `apply_runmode` and `resolve_sorter` apply the two
-global flags, `effective` gives the part that an output depends on. Importing this package does not import
+`load_params` reads a file, `merge` puts layers over each other, `apply_runmode` and `resolve_sorter` apply the
+two global flags, `effective` gives the part that an output depends on. Importing this package does not import
 SpikeInterface.
 """
 

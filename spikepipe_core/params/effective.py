@@ -1,4 +1,4 @@
-"""The part of the params that reaches an output: what its data version is made of, and what is recorded with it."""
+"""The part of the params that reaches an output: its data version is made of it, and it is recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Write ``default_params.json`` and ``default_params_schema.json``: ``python -m spikepipe_core.params.export``."""
+"""Write ``default_params.json`` and ``default_params_schema.json``.
+
+Run as ``python -m spikepipe_core.params.export`` after a change of the models.
+"""
 
 from __future__ import annotations
 

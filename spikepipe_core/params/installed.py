@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from .metrics import DEFAULT_METRIC_PARAMS
 from .model import Params
 from .postprocessing import ExtensionsParams, SparsityParams
-from .problems import InvalidParamsError, Problem, closest
-from .sorter_defaults import SORTER_DEFAULTS
+from .problems import InvalidParamsError, Problem, closest, origin_of
+from .sorter_defaults import DOCUMENTED_ARGUMENTS
 from .spikesorting import SPIKEINTERFACE_SORTER_NAMES, SorterName
 from .structure import field_by_key, known_keys, submodel
 
 __all__ = ["check_sorter_params", "installed_problems"]
 
-_OLDER_METRIC_ARGUMENTS = {"sd_ratio": {"peak_sign"}}
-"""Arguments of older SpikeInterface versions, beyond those among our defaults; the analyzer stage translates them."""
+_OTHER_METRIC_ARGUMENTS = {
+    "noise_cutoff": {"high_quantile", "low_quantile", "n_bins"},
+    "sd_ratio": {"censored_period_ms", "correct_for_drift", "correct_for_template_itself", "peak_sign"},
+}
+"""Names beyond our defaults' that the 1.3.1 file uses, some of older SpikeInterface versions."""
 
 _MISSPELT = 0.8
 """How alike (difflib) a name must be to a known one to be called misspelt where any name is taken."""
@@ -66,9 +70,9 @@ def _sorter_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     for name in SPIKEINTERFACE_SORTER_NAMES:
         path = f"spikesorting.{name}.sorter"
         arguments = _object_at(data, path)
-        if arguments.keys() <= SORTER_DEFAULTS[name].keys():
+        if arguments.keys() <= DOCUMENTED_ARGUMENTS[name]:
             continue
-        known = {*_sorter_arguments(name), *SORTER_DEFAULTS[name]}
+        known = DOCUMENTED_ARGUMENTS[name] | set(_sorter_arguments(name))
         yield from _unknown(path, arguments, known, f"an argument of {name} in the installed SpikeInterface")
 
 
@@ -133,9 +137,9 @@ def _extension_arguments(name: str) -> tuple[set[str], bool]:
 
 def _metric_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     path = "postprocessing.extensions.quality_metrics.metric_params"
-    defaults: dict[str, dict[str, Any]] = {**DEFAULT_METRIC_PARAMS}
+    defaults = {str(name): set(known) for name, known in DEFAULT_METRIC_PARAMS.items()}
     for metric, arguments in _object_at(data, path).items():
-        ours = set(defaults.get(metric, {})) | _OLDER_METRIC_ARGUMENTS.get(metric, set())
+        ours = defaults.get(metric, set()) | _OTHER_METRIC_ARGUMENTS.get(metric, set())
         if not isinstance(arguments, Mapping) or arguments.keys() <= ours:
             continue
         from spikeinterface.metrics.quality import get_default_quality_metrics_params
@@ -175,9 +179,4 @@ def _object_at(data: Mapping[str, Any], path: str) -> Mapping[str, Any]:
 
 
 def _with_origin(problem: Problem, origins: Mapping[str, str]) -> Problem:
-    keys = problem.path.split(".")
-    for length in range(len(keys), 0, -1):
-        origin = origins.get(".".join(keys[:length]))
-        if origin is not None:
-            return Problem(problem.path, problem.value, problem.message, problem.suggestion, origin)
-    return problem
+    return replace(problem, origin=origin_of(problem.path.split("."), origins))

@@ -22,7 +22,7 @@ from .files import read_params_file
 from .installed import installed_problems
 from .migration import migrate
 from .model import Params, default_params
-from .problems import InvalidParamsError, Problem, validation_problems
+from .problems import InvalidParamsError, Problem, dotted, origin_of, validation_problems
 from .structure import field_by_key, submodel
 
 __all__ = ["BUILT_IN", "load_params", "merge", "parse_params"]
@@ -84,7 +84,7 @@ def merge(*layers: tuple[str, Mapping[str, Any]]) -> tuple[Params, dict[str, str
     source = ", ".join(name for name, _ in layers) or BUILT_IN
     params = _validate(merged, source, origins)
     leaves = _leaves(params.to_dict())
-    return params, {".".join(path): _origin(path, origins) for path in leaves}
+    return params, {dotted(path): origin_of(path, origins) or BUILT_IN for path in leaves}
 
 
 def _validate(merged: dict[str, Any], source: str, origins: Mapping[str, str]) -> Params:
@@ -117,12 +117,12 @@ def _merge_object(
         if isinstance(value, Mapping) and not _replaces(value, below, field):
             if not isinstance(weaker.get(key), dict):
                 weaker[key] = {}
-                origins[".".join(here)] = name
+                origins[dotted(here)] = name
             _merge_object(weaker[key], value, below, here, name, origins)
         else:
             _forget(origins, here)
             weaker[key] = copy.deepcopy(value)
-            origins[".".join(here)] = name
+            origins[dotted(here)] = name
 
 
 def _replaces(value: Mapping[str, Any], below: type[BaseModel] | None, field: FieldInfo | None) -> bool:
@@ -133,7 +133,7 @@ def _replaces(value: Mapping[str, Any], below: type[BaseModel] | None, field: Fi
 
 
 def _forget(origins: dict[str, str], path: tuple[str, ...]) -> None:
-    prefix = ".".join(path) + "."
+    prefix = dotted(path) + "."
     for known in [known for known in origins if known.startswith(prefix)]:
         del origins[known]
 
@@ -144,11 +144,3 @@ def _leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
             yield from _leaves(value, (*path, key))
     else:
         yield path
-
-
-def _origin(path: tuple[str, ...], origins: Mapping[str, str]) -> str:
-    for length in range(len(path), 0, -1):
-        name = origins.get(".".join(path[:length]))
-        if name is not None:
-            return name
-    return BUILT_IN

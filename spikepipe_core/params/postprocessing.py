@@ -10,6 +10,7 @@ from .base import (
     ForwardingModel,
     FreeDict,
     JobKwargs,
+    NonNegativeInteger,
     ParamsModel,
     PeakSign,
     PositiveFloat,

@@ -13,7 +13,17 @@ from pydantic import BaseModel, ValidationError
 from ..errors import ParamsError
 from .structure import all_paths, field_at, known_keys, submodel
 
-__all__ = ["InvalidParamsError", "Problem", "closest", "dotted", "validation_problems"]
+__all__ = ["InvalidParamsError", "Problem", "closest", "dotted", "origin_of", "validation_problems"]
+
+_WORDING = (
+    ("Input should be a valid ", "must be a "),
+    ("Input should be ", "must be "),
+    ("List should have ", "must have "),
+    ("String should have ", "must have "),
+    ("String should match pattern ", "must match the pattern "),
+    ("Value error, ", ""),
+)
+"""How pydantic's sentences begin, and how ours do."""
 
 _HINTS = {
     "n_jobs": "the number of jobs belongs to the machine: give --n_jobs on the command line",
@@ -40,6 +50,8 @@ class Problem:
         The closest known key or value, or where the key belongs.
     origin : str or None
         The layer (file, command line) that the value came from.
+    present : bool
+        False where the problem is that a required key is missing.
     """
 
     path: str
@@ -47,9 +59,12 @@ class Problem:
     message: str
     suggestion: str | None = None
     origin: str | None = None
+    present: bool = True
 
     def __str__(self) -> str:
-        where = f"{self.path or 'the file'} = {_short(self.value)}"
+        where = self.path or "the file"
+        if self.present:
+            where += f" = {_short(self.value)}"
         origin = f" (from {self.origin})" if self.origin else ""
         suggestion = f"; {self.suggestion}" if self.suggestion else ""
         return f"{where}{origin}: {self.message}{suggestion}"
@@ -68,6 +83,12 @@ class InvalidParamsError(ParamsError):
         super().__init__(
             "\n".join([f"{count} in the params ({source}):", *(f"- {p}" for p in self.problems)])
         )
+
+
+def origin_of(path: Sequence[str | int], origins: Mapping[str, str]) -> str | None:
+    """Return the layer that a value came from: that of the closest path above it which a layer gave."""
+    above = (dotted(path[:length]) for length in range(len(path), 0, -1))
+    return next((origins[path] for path in above if path in origins), None)
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -109,16 +130,14 @@ def _problem(
     origins: Mapping[str, str],
 ) -> Problem:
     value = _value_at(raw, path)
-    origin = next(
-        (origins[dotted(path[:n])] for n in range(len(path), 0, -1) if dotted(path[:n]) in origins), None
-    )
+    origin = origin_of(path, origins)
     if items[0]["type"] == "extra_forbidden":
         message, suggestion = "unknown key", _suggest_key(root, path)
     elif is_key:
         expected = _expected_values(items[0])
         message, suggestion = "unknown key", _did_you_mean(closest(str(path[-1]), expected))
     elif items[0]["type"] == "missing":
-        return Problem(dotted(path), None, "is required", origin=origin)
+        return Problem(dotted(path), None, "is required", origin=origin, present=False)
     else:
         message = ", or ".join(dict.fromkeys(_rule(item) for item in items))
         suggestion = _suggest_value(value, items)
@@ -155,14 +174,13 @@ def _value_at(raw: Any, path: Sequence[str | int]) -> Any:
 def _rule(item: Any) -> str:
     """Say what is allowed, from pydantic's message."""
     message: str = item["msg"]
-    for prefix, replacement in (("Input should be ", "must be "), ("Value error, ", "")):
+    for prefix, replacement in _WORDING:
         if message.startswith(prefix):
             message = replacement + message[len(prefix) :]
-    if item["type"] == "model_type":
-        message = "must be an object"
-    if item["type"] == "dict_type":
-        message = "must be an object"
-    return message.replace("a valid list", "a list").replace("a valid string", "a string")
+            break
+    if item["type"] in ("model_type", "dict_type"):
+        return "must be an object"
+    return message.replace(" after validation", "")
 
 
 def _expected_values(item: Any) -> list[str]:

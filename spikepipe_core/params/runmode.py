@@ -18,8 +18,8 @@ _SLOW_EXTENSIONS = ("spike_locations", "principal_components")
 def apply_runmode(params: Params, runmode: RunMode) -> tuple[Params, list[str]]:
     """Return the params of a run mode, and what it changed in words.
 
-    ``fast`` leaves out motion, ``spike_locations``, ``principal_components``, the metrics that need these two, and
-    the LFP; every other value stays as it was. ``full`` changes nothing.
+    ``fast`` leaves out motion, ``spike_locations``, ``principal_components``, the metrics that need these two,
+    and the LFP; every other value stays as it was. ``full`` changes nothing.
     """
     if runmode == "full":
         return params, []

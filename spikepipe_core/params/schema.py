@@ -1,6 +1,6 @@
 """The JSON Schema (draft-07) of the params file, made from the models.
 
-It is written without references, so that forms and editors need not follow any: what a key holds stands at the key.
+It is written without references, so that forms need not follow any: what a key holds stands at the key.
 """
 
 from __future__ import annotations

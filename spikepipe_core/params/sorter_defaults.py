@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["KILOSORT4", "KILOSORT25", "LUPIN", "SORTER_DEFAULTS", "SPYKINGCIRCUS2"]
+__all__ = ["DOCUMENTED_ARGUMENTS", "KILOSORT4", "KILOSORT25", "LUPIN", "SPYKINGCIRCUS2"]
 
 KILOSORT4: dict[str, Any] = {
     "batch_size": 60000,
@@ -145,9 +145,10 @@ LUPIN: dict[str, Any] = {
     "save_array": True,
     "debug": False,
 }
-SORTER_DEFAULTS: dict[str, dict[str, Any]] = {
-    "kilosort4": KILOSORT4,
-    "kilosort25": KILOSORT25,
-    "spykingcircus2": SPYKINGCIRCUS2,
-    "lupin": LUPIN,
+DOCUMENTED_ARGUMENTS: dict[str, set[str]] = {
+    "kilosort4": {*KILOSORT4, "artifact_threshold", "max_channel_distance", "use_binary_file"},
+    "kilosort25": {*KILOSORT25},
+    "spykingcircus2": {*SPYKINGCIRCUS2},
+    "lupin": {*LUPIN},
 }
+"""Names that the 1.3.1 file has, by sorter: all are known to SpikeInterface 0.105."""
