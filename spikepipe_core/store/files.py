@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,34 @@ def write_json(path: Path, content: Any) -> None:
 
     NaN and infinity are refused: they are not JSON.
     """
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent, path.name)
+    while not _replace(path, text):
+        continue  # swept away by another writer in the instant before it was locked
+    sync_folder(path.parent)
+
+
+def _replace(path: Path, text: str) -> bool:
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex[:8]}-{path.name}")
     with temporary.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2, allow_nan=False)
-        file.write("\n")
+        fcntl.flock(file, fcntl.LOCK_EX)  # tells `sweep` that its writer lives
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
+        try:
+            temporary.replace(path)
+        except FileNotFoundError:
+            return False
+    return True
+
+
+def sweep(folder: Path, name: str) -> None:
+    """Remove the temporary files that killed writers of a JSON file left; `name` is a glob pattern."""
+    for stale in folder.glob(f".tmp-????????-{name}"):
+        with suppress(OSError), stale.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held, and so refused, while its writer lives
+            stale.unlink()
 
 
 def sync_folder(folder: Path) -> None:

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from spikepipe_core.errors import DamagedOutputError, OutputBusyError
-from spikepipe_core.store.files import remove, sync_folder, write_json
+from spikepipe_core.store.files import remove, sweep, sync_folder, write_json
 from spikepipe_core.store.manifest import Manifest, record_files, verify_files
 
 STATE = ".spikepipe"
@@ -154,7 +154,9 @@ class Area:
 
     def recover(self, ref: OutputRef) -> None:
         """Finish what was committed and remove what was not, under the output's lock."""
-        for record in sorted(self._manifest_path(ref).parent.glob(f"{_escape(ref.name)}.commit-*.json")):
+        manifests = self._manifest_path(ref).parent
+        sweep(manifests, f"{_escape(ref.name)}.*")
+        for record in sorted(manifests.glob(f"{_escape(ref.name)}.commit-*.json")):
             self._roll_forward(ref, record)
         for leftover in self._leftovers(ref):
             remove(leftover)

@@ -1,0 +1,35 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both make their own environment in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo
+
+.PHONY: demo test test-fast install lint screenshots clean
+.DEFAULT_GOAL := demo
+
+demo: install  ## generate a session with known ground truth, process it, compare
+	$(BIN)/spikepipe demo $(DEMO)
+
+test: install lint  ## everything that CI checks
+	$(BIN)/pytest
+
+test-fast: install  ## without the end-to-end tests
+	$(BIN)/pytest -m "not slow"
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+install: $(VENV)/installed  ## make the environment
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("spikepipe needs Python 3.11 or newer, this is %d.%d" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[kilosort4,kubernetes,test]"
+	touch $@
+
+clean:  ## remove the demo; the environment stays
+	rm -rf $(DEMO)
