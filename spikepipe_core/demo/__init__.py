@@ -1,0 +1,8 @@
+"""A simulated session with known ground truth, in a real acquisition format."""
+
+from __future__ import annotations
+
+from spikepipe_core.demo.ground_truth import GroundTruth, ground_truth_folder, read_ground_truth
+from spikepipe_core.demo.session import write_demo_session
+
+__all__ = ["GroundTruth", "ground_truth_folder", "read_ground_truth", "write_demo_session"]
