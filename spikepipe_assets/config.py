@@ -1,0 +1,178 @@
+"""Params models as Dagster config: what the launchpad shows, checks and hands back.
+
+`config_field` turns a section's model into a config schema: nested, typed, with descriptions, limits, choices and
+the defaults shown for every key. `launchpad_overrides` gives back only what a person changed there: it is a layer of
+params like any other (the strongest), so what was left alone must not hide the session's own params file.
+
+Dagster checks names, types and choices before a run starts; number ranges are in the descriptions, and are checked
+with everything else when the layers are merged.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+from pydantic import BaseModel
+
+from spikepipe_core.params import model_schema
+
+__all__ = ["config_field", "launchpad_overrides", "typed_overrides"]
+
+_SCALARS: dict[str, Any] = {"string": str, "integer": int, "number": float, "boolean": bool}
+
+_LIMITS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "below {}",
+    "minLength": "at least {} characters",
+    "pattern": "matches {}",
+}
+
+_MISSING = object()
+
+
+def config_field(model: type[BaseModel], default: BaseModel | None = None) -> dg.Field:
+    """Make the config schema of a params model, for ``@asset(config_schema=...)``.
+
+    Parameters
+    ----------
+    model : type of BaseModel
+        A section of the params, or any model without required keys.
+    default : BaseModel, optional
+        The values to show as defaults, usually the deployment's; the model's own if not given.
+    """
+    shown = (default if default is not None else model()).model_dump(mode="json", by_alias=True)
+    return _field(model_schema(model), shown, required=False)
+
+
+def launchpad_overrides(
+    op_config: Any, raw_op_config: Any, defaults: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the keys that a person set in the launchpad, with their resolved values.
+
+    Parameters
+    ----------
+    op_config : dict
+        The step's config as Dagster resolved it, with all defaults filled in.
+    raw_op_config : dict or None
+        What the run config holds at ``ops.<name>.config``, as it was typed.
+    defaults : dict, optional
+        The values the launchpad showed (`config_field`'s default, dumped). The launchpad opens with all of them
+        written out, so a key that still has the shown value counts as left alone. Without it every key counts.
+
+    Returns
+    -------
+    dict
+        Partial params of the section, ready to be merged over the weaker layers.
+    """
+    if not isinstance(raw_op_config, Mapping) or not isinstance(op_config, Mapping):
+        return {}
+    return _typed(op_config, raw_op_config, {} if defaults is None else defaults)
+
+
+def typed_overrides(
+    context: dg.AssetExecutionContext, defaults: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return `launchpad_overrides` of a running asset."""
+    step = context.op_execution_context
+    run_config = context.run.run_config
+    ops = run_config.get("ops") if isinstance(run_config, Mapping) else None
+    raw = ops.get(step.op_def.name) if isinstance(ops, Mapping) else None
+    return launchpad_overrides(step.op_config, raw.get("config") if raw else None, defaults)
+
+
+def _typed(resolved: Mapping[str, Any], raw: Mapping[str, Any], shown: Mapping[str, Any]) -> dict[str, Any]:
+    overrides: dict[str, Any] = {}
+    for key in raw:
+        if key not in resolved:
+            continue
+        value, default = resolved[key], shown.get(key, _MISSING)
+        if value == default:
+            continue
+        if value and isinstance(value, Mapping) and isinstance(raw[key], Mapping):
+            overrides[key] = _typed(value, raw[key], default if isinstance(default, Mapping) else {})
+        else:
+            overrides[key] = value
+    return overrides
+
+
+def _field(schema: Mapping[str, Any], shown: Any, required: bool) -> dg.Field:
+    """Make the field of one key.
+
+    An object carries no default of its own: its keys do, so that a partial override keeps the others and the
+    launchpad can write them all out.
+    """
+    config_type = _config_type(schema, shown)
+    description = _description(schema)
+    if isinstance(config_type, (dg.Shape, dg.Permissive)) and schema.get("properties"):
+        return dg.Field(config_type, description=description)
+    if shown is _MISSING:
+        return dg.Field(config_type, description=description, is_required=required)
+    return dg.Field(config_type, description=description, is_required=False, default_value=shown)
+
+
+def _config_type(schema: Mapping[str, Any], shown: Any = _MISSING) -> Any:
+    if "enum" in schema:
+        return _choice(schema["enum"])
+    if "anyOf" in schema:
+        return _either(schema["anyOf"], shown)
+    kind = schema.get("type")
+    if kind == "object":
+        return _object(schema, shown)
+    if kind == "array":
+        items = schema.get("items")
+        return dg.Array(_config_type(items) if items else dg.Any)
+    return _SCALARS.get(str(kind), dg.Any)
+
+
+def _object(schema: Mapping[str, Any], shown: Any) -> Any:
+    properties = schema.get("properties")
+    if not properties:
+        return dg.Permissive()
+    values = shown if isinstance(shown, Mapping) else {}
+    required = schema.get("required", ())
+    fields = {
+        key: _field(below, values.get(key, below.get("default", _MISSING)), required=key in required)
+        for key, below in properties.items()
+    }
+    return dg.Permissive(fields) if schema.get("additionalProperties") is True else dg.Shape(fields)
+
+
+def _either(branches: list[Mapping[str, Any]], shown: Any) -> Any:
+    """Make the type of a key that takes one of several: nullable, or a text and something else, else anything."""
+    some = [branch for branch in branches if branch.get("type") != "null"]
+    nullable = len(some) < len(branches)
+    inner = _config_type(some[0], shown) if len(some) == 1 else _text_or(some)
+    return dg.Noneable(inner) if nullable and inner is not dg.Any else inner
+
+
+def _text_or(branches: list[Mapping[str, Any]]) -> Any:
+    """Make the type of a text or one list or object with known keys; Dagster has no narrower type for the rest."""
+    others = [branch for branch in branches if branch.get("type") != "string"]
+    if (
+        len(others) == 1
+        and len(branches) == 2
+        and (others[0].get("properties") or others[0]["type"] == "array")
+    ):
+        return dg.ScalarUnion(scalar_type=str, non_scalar_schema=_config_type(others[0]))
+    return dg.Any
+
+
+def _choice(values: list[Any]) -> Any:
+    """Make an enum; its name, which Dagster wants unique, is made of its values."""
+    name = "OneOf_" + "_".join(re.sub(r"\W", "_", str(value)) for value in values)
+    return dg.Enum(name, [dg.EnumValue(value) for value in values])
+
+
+def _description(schema: Mapping[str, Any]) -> str | None:
+    limits = _limits(schema) or [text for branch in schema.get("anyOf", ()) for text in _limits(branch)]
+    parts = [schema.get("description"), f"[{', '.join(limits)}]" if limits else None]
+    return " ".join(part for part in parts if part) or None
+
+
+def _limits(schema: Mapping[str, Any]) -> list[str]:
+    return [text.format(schema[key]) for key, text in _LIMITS.items() if key in schema]
