@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from spikepipe_core.params import model_schema
 
-__all__ = ["config_field", "launchpad_overrides", "typed_overrides"]
+__all__ = ["config_field", "launchpad_overrides"]
 
 _SCALARS: dict[str, Any] = {"string": str, "integer": int, "number": float, "boolean": bool}
 
@@ -50,39 +50,35 @@ def config_field(model: type[BaseModel], default: BaseModel | None = None) -> dg
 
 
 def launchpad_overrides(
-    op_config: Any, raw_op_config: Any, defaults: Mapping[str, Any] | None = None
+    op_config: Any, run_config: Any, op_name: str, shown: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the keys that a person set in the launchpad, with their resolved values.
 
     Parameters
     ----------
     op_config : dict
-        The step's config as Dagster resolved it, with all defaults filled in.
-    raw_op_config : dict or None
-        What the run config holds at ``ops.<name>.config``, as it was typed.
-    defaults : dict, optional
-        The values the launchpad showed (`config_field`'s default, dumped). The launchpad opens with all of them
-        written out, so a key that still has the shown value counts as left alone. Without it every key counts.
+        The step's config as Dagster resolved it, with all defaults filled in
+        (``context.op_execution_context.op_config``).
+    run_config : dict
+        The run's config as it was typed (``context.run.run_config``).
+    op_name : str
+        The step's name (``context.op_execution_context.op_def.name``).
+    shown : dict, optional
+        The values the launchpad showed: the default given to `config_field`, dumped as JSON. The launchpad opens
+        with all of them written out, so a key that still has the shown value counts as left alone. Without it
+        every key that is there counts.
 
     Returns
     -------
     dict
         Partial params of the section, ready to be merged over the weaker layers.
     """
-    if not isinstance(raw_op_config, Mapping) or not isinstance(op_config, Mapping):
+    typed: Any = run_config
+    for key in ("ops", op_name, "config"):
+        typed = typed.get(key) if isinstance(typed, Mapping) else None
+    if not isinstance(typed, Mapping) or not isinstance(op_config, Mapping):
         return {}
-    return _typed(op_config, raw_op_config, {} if defaults is None else defaults)
-
-
-def typed_overrides(
-    context: dg.AssetExecutionContext, defaults: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Return `launchpad_overrides` of a running asset."""
-    step = context.op_execution_context
-    run_config = context.run.run_config
-    ops = run_config.get("ops") if isinstance(run_config, Mapping) else None
-    raw = ops.get(step.op_def.name) if isinstance(ops, Mapping) else None
-    return launchpad_overrides(step.op_config, raw.get("config") if raw else None, defaults)
+    return _typed(op_config, typed, {} if shown is None else shown)
 
 
 def _typed(resolved: Mapping[str, Any], raw: Mapping[str, Any], shown: Mapping[str, Any]) -> dict[str, Any]:

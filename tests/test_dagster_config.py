@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from spikepipe_assets.config import config_field, launchpad_overrides, typed_overrides
+from spikepipe_assets.config import config_field, launchpad_overrides
 from spikepipe_core.params import (
     JobDispatchParams,
     NwbParams,
@@ -30,7 +30,9 @@ SECTIONS = {
 def asset_with(section: str, sees: list, default=None, shown=None) -> dg.AssetsDefinition:
     @dg.asset(name=section, config_schema=config_field(SECTIONS[section], default))
     def step(context: dg.AssetExecutionContext) -> None:
-        sees.append((dict(context.op_execution_context.op_config), typed_overrides(context, shown)))
+        op = context.op_execution_context
+        typed = launchpad_overrides(op.op_config, context.run.run_config, op.op_def.name, shown)
+        sees.append((dict(op.op_config), typed))
 
     return step
 
@@ -136,7 +138,8 @@ def test_an_explicitly_emptied_object_is_an_override():
     shown = default_params()["preprocessing"]
     typed = launchpad_overrides(
         {**shown, "motion_correction": {**shown["motion_correction"], "estimate_motion_kwargs": {}}},
-        {"motion_correction": {"estimate_motion_kwargs": {}}},
+        {"ops": {"motion": {"config": {"motion_correction": {"estimate_motion_kwargs": {}}}}}},
+        "motion",
         shown,
     )
     assert typed == {"motion_correction": {"estimate_motion_kwargs": {}}}
@@ -144,7 +147,8 @@ def test_an_explicitly_emptied_object_is_an_override():
 
 def test_only_changed_keys_of_a_free_object_are_overrides():
     shown = {"sorter": {"nblocks": 5, "nt": 61}}
-    assert launchpad_overrides({"sorter": {"nblocks": 1}}, {"sorter": {"nblocks": 1}}, shown) == {
-        "sorter": {"nblocks": 1}
-    }
-    assert launchpad_overrides({}, None) == {}
+    typed = {"sorter": {"nblocks": 1}}
+    run_config = {"ops": {"sorting": {"config": typed}}}
+    assert launchpad_overrides(typed, run_config, "sorting", shown) == typed
+    assert launchpad_overrides(typed, run_config, "another") == {}
+    assert launchpad_overrides({}, {}, "sorting") == {}
