@@ -16,6 +16,12 @@ RENAMED_METRICS = {"isolation_distance": "mahalanobis", "l_ratio": "mahalanobis"
 PEAK_SIGN_METRICS = ("snr", "amplitude_cutoff", "amplitude_median", "sd_ratio", "nn_advanced")
 """Metrics that took a peak sign of their own until SpikeInterface 0.104."""
 
+SEEDED = ("random_spikes", "noise_levels", "quality_metrics")
+"""Extensions that draw at random; without a seed two runs of the same data would differ."""
+
+SEED = 0
+"""Taken where the params give no seed (null); it is recorded with the analyzer's own parameters."""
+
 PC_METRICS = ("mahalanobis", "d_prime", "nearest_neighbor", "silhouette", "nn_advanced")
 """Metrics that need principal components."""
 
@@ -52,6 +58,8 @@ def translate(extensions: Mapping[str, Mapping[str, Any]]) -> Translated:
     if "spike_amplitudes" in wanted:
         result.peak_sign = wanted["spike_amplitudes"].pop("peak_sign", None) or "neg"
     for name, arguments in wanted.items():
+        if name in SEEDED and arguments.get("seed") is None:
+            arguments["seed"] = SEED
         translator = _TRANSLATORS.get(name)
         result.extensions[name] = translator(arguments, wanted, result) if translator else arguments
     return result

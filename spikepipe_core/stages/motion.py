@@ -26,6 +26,10 @@ MIN_PEAKS = 100
 """With fewer peaks there is no depth profile to follow (ours: ten peaks in each of ten time bins)."""
 
 
+SEED = 0
+"""Of the random chunks from which noise levels are estimated."""
+
+
 def estimate_motion(
     recording: si.BaseRecording, params: MotionCorrectionParams, job_kwargs: dict[str, Any]
 ) -> dict[str, Any]:
@@ -48,11 +52,13 @@ def estimate_motion(
     StageFailedError
         The estimate failed; the message has SpikeInterface's reason.
     """
+    # Drawn by SpikeInterface itself the noise levels, and so the motion, would differ from run to run.
+    noise = si.get_noise_levels(recording, return_in_uV=False, random_slices_kwargs={"seed": SEED})
     try:
         _, info = spre.compute_motion(
             recording,
             preset=params.preset,
-            detect_kwargs=params.detect_kwargs,
+            detect_kwargs={"noise_levels": noise, **params.detect_kwargs},
             select_kwargs=params.select_kwargs,
             localize_peaks_kwargs=params.localize_peaks_kwargs,
             estimate_motion_kwargs=estimation_arguments(recording, params),

@@ -10,10 +10,12 @@ is applied.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import spikeinterface.core as si
+import zarr
 
 from spikepipe_core.errors import ParamsError, StageFailedError
 from spikepipe_core.params import Params, PostprocessingParams
@@ -67,7 +69,7 @@ def analyze(
     template: si.SortingAnalyzer,
     recording: si.BaseRecording,
     traces: si.BaseRecording,
-    folder: Any,
+    folder: Path,
     wanted: Translated,
     params: PostprocessingParams,
     job_kwargs: dict[str, Any],
@@ -109,9 +111,29 @@ def analyze(
         analyzer.compute(wanted.extensions, **job_kwargs)
     except TypeError as error:
         raise ParamsError(
-            f"postprocessing.extensions: SpikeInterface {si.__name__.split('.')[0]} does not take these arguments: {error}"
+            f"postprocessing.extensions: the installed SpikeInterface does not take these arguments: {error}"
         ) from error
+    _remove_pickles(folder)
     return analyzer
+
+
+def _remove_pickles(folder: Path) -> None:
+    """Remove the fitted PCA models, which SpikeInterface can only pickle.
+
+    The projections, from which all metrics are computed, stay. A pickle would make the whole analyzer unsafe to
+    open, and numcodecs refuses to.
+    """
+    root = zarr.open_group(str(folder), mode="r+")
+    pickled: list[str] = []
+
+    def note(name: str, node: zarr.Array | zarr.Group) -> None:
+        if isinstance(node, zarr.Array) and any(f.codec_id == "pickle" for f in node.filters or ()):
+            pickled.append(name)
+
+    root.visititems(note)
+    for name in pickled:
+        del root[name]
+    zarr.consolidate_metadata(root.store)
 
 
 def _check_names(wanted: Translated) -> None:

@@ -120,9 +120,12 @@ def _phase_shift(
     recording: si.BaseRecording, params: PreprocessingParams
 ) -> tuple[si.BaseRecording, tuple[str, ...]]:
     """Undo the sampling offsets of multiplexed ADCs, if the recording declares any."""
-    if recording.get_property("inter_sample_shift") is None:
+    shifts = recording.get_property("inter_sample_shift")
+    if shifts is None:
         return recording, ()
-    return spre.phase_shift(recording, **params.phase_shift.model_dump()), ("phase_shift",)
+    # Given as an argument, the offsets are part of the chain; a property gets lost where a chain is written without.
+    shifted = spre.phase_shift(recording, inter_sample_shift=shifts, **params.phase_shift.model_dump())
+    return shifted, ("phase_shift",)
 
 
 def _label_channels(
@@ -200,7 +203,7 @@ def build(work: Work) -> Built:
     result = preprocess(raw, work.params.preprocessing, work.job_kwargs)
     recording = result.recording
     recording.annotate(spikepipe_steps=list(result.steps), spikepipe_channel_labels=result.channel_labels)
-    recording.dump_to_json(work.path, relative_to=work.data)
+    recording.dump_to_json(work.path, relative_to=work.data, include_properties=True)
     counts = {
         label: list(result.channel_labels.values()).count(label) for label in ("good", "dead", "noise", "out")
     }
