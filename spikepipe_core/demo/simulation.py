@@ -23,12 +23,12 @@ AP_RATE = 30_000.0
 LF_RATE = 2_500.0
 AP_HIGHPASS_HZ = 300.0  # of the Neuropixels 1.0 AP band; https://www.neuropixels.org/probe
 
-CHANNELS_PER_UNIT = 3.2
-WEAK_FRACTION = 0.2  # of the units: SNR 2.5 to 4.5, which no sorter gets whole
-WEAK_SNR = (2.5, 4.5)
-STRONG_SNR = (8.0, 30.0)
-AMPLITUDE_STD = 0.05  # from spike to spike
-FIRING_RATES_HZ = (3.0, 10.0)
+CHANNELS_PER_UNIT = 2.9
+WEAK_FRACTION = 0.2  # of the units; no sorter gets most of them
+WEAK_SNR = (1.5, 3.5)
+STRONG_SNR = (5.2, 22.0)
+AMPLITUDE_STD = 0.1  # from spike to spike, as a fraction
+FIRING_RATES_HZ = (1.5, 12.0)
 REFRACTORY_MS = 4.0
 MS_BEFORE, MS_AFTER = 1.5, 3.0
 
@@ -106,7 +106,7 @@ class ProbeSimulation:
             margin_um=-5.0,
             minimum_z=5.0,
             maximum_z=35.0,
-            minimum_distance=22.0,
+            minimum_distance=18.0,
             max_iteration=500,
             seed=self.seed,
         )
@@ -165,10 +165,13 @@ class ProbeSimulation:
 
     def ap_uV(self, start: int, stop: int) -> np.ndarray:  # noqa: N802 - the field's unit
         """AP band of samples `start` to `stop`, shape (samples, channels), uV."""
-        traces = self._spikes.get_traces(start_frame=start, end_frame=stop).astype("float32")
-        traces += self._noise(start, stop)
+        traces = self.spikes_uV(start, stop) + self._noise(start, stop)
         traces += self._slow(np.arange(start, stop) / AP_RATE, AP_HIGHPASS_HZ)
         return self._break_channels(traces, start)
+
+    def spikes_uV(self, start: int, stop: int) -> np.ndarray:  # noqa: N802 - the field's unit
+        """The units' spikes alone in samples `start` to `stop`, shape (samples, channels), uV."""
+        return self._spikes.get_traces(start_frame=start, end_frame=stop).astype("float32")
 
     def lf_uV(self, ap_uV: np.ndarray, start: int) -> np.ndarray:  # noqa: N802 - the field's unit
         """LF band of a piece of the AP band, shape (samples / 12, channels), uV.

@@ -37,12 +37,10 @@ def sample_shifts(channels: int) -> np.ndarray:
     from probeinterface.neuropixels_tools import build_neuropixels_probe
 
     table = str(build_neuropixels_probe("NP1000").annotations["adc_sampling_table"])
-    header, *converters = table.strip("()").split(")(")
-    steps = int(header.split(",")[1]) + 1
+    _, *slots = table.strip("()").split(")(")  # the channels that are sampled at the same time, slot by slot
     delays = np.zeros(READOUT_CHANNELS)
-    for converter in converters:
-        for order, channel in enumerate(converter.split()):
-            delays[int(channel)] = order / steps
+    for order, slot in enumerate(slots):
+        delays[[int(channel) for channel in slot.split()]] = order / (len(slots) + 1)
     return delays[:channels]
 
 
