@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from spikepipe_core import __version__
 from spikepipe_core.errors import SpikepipeError
+
+if TYPE_CHECKING:
+    from spikepipe_assets.run import Finished, Request
 
 OK, FAILED, USAGE = 0, 1, 2
 
@@ -167,31 +172,34 @@ def _run(options: argparse.Namespace) -> int:
     return _process(Request(data, deployment, home, options.recompute, options.keep_scratch))
 
 
-def _process(request: object) -> int:
-    from spikepipe_assets.run import Request, outcome_table, process
+def _process(request: Request) -> int:
+    from spikepipe_assets.run import outcome_table, process
 
-    assert isinstance(request, Request)
-    console = Console(stderr=False)
+    console = Console()
     finished = process(request, console)
     console.print(outcome_table(finished, request.deployment.store()))
     _say_where(request, finished, console)
     return FAILED if finished.failed else OK
 
 
-def _say_where(request: object, finished: object, console: Console) -> None:
-    from spikepipe_assets.run import Finished, Request, output_paths
+def _say_where(request: Request, finished: Finished, console: Console) -> None:
+    from spikepipe_assets.instance import default_home
+    from spikepipe_assets.run import output_paths
 
-    assert isinstance(request, Request) and isinstance(finished, Finished)
+    results = request.deployment.results
     for what, path in output_paths(finished, request.deployment.store()):
         console.print(f"{what}: {path}", highlight=False, soft_wrap=True)
-    home = (
-        "" if request.home == request.deployment.results / ".dagster" else f" --dagster-home {request.home}"
-    )
+    home = "" if request.home == default_home(results) else f" --dagster-home {request.home}"
     console.print(
-        f"\nLook at this run: [bold]spikepipe ui --results {request.deployment.results}{home}[/]",
+        f"Look at this run in Dagster: [bold]{_this_command()} ui --results {results}{home}[/]",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _this_command() -> str:
+    """How the person called spikepipe: by its path if it is not on theirs."""
+    return "spikepipe" if shutil.which("spikepipe") else str(Path(sys.argv[0]))
 
 
 def _ui(options: argparse.Namespace) -> int:
@@ -204,25 +212,46 @@ def _ui(options: argparse.Namespace) -> int:
 
 
 def _demo_data(options: argparse.Namespace) -> int:
-    from spikepipe_core.demo import write_demo_session
+    from spikepipe_assets.demo import generate
 
     console = Console()
-    folder = write_demo_session(
+    folder = generate(
         options.out,
+        console,
         probes=options.probes,
         seconds=options.seconds,
         channels=options.channels,
         seed=options.seed,
-        progress=lambda text: console.print(text, highlight=False),
     )
     console.print(f"written: {folder}", highlight=False, soft_wrap=True)
     return OK
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from spikepipe_assets.demo import run_demo
+    from spikepipe_assets.demo import compare, demo_deployment, demo_table, generate
+    from spikepipe_assets.instance import default_home
+    from spikepipe_assets.run import Request, process
 
-    return run_demo(options, Console())
+    console, out = Console(), options.out.absolute()
+    data = out / "data"
+    if data.exists():
+        console.print(f"{data} is there already: processing that")
+    else:
+        generate(
+            data,
+            console,
+            probes=options.probes,
+            seconds=options.seconds,
+            channels=options.channels,
+            seed=options.seed,
+        )
+    deployment = demo_deployment(out, sorter=options.sorter, n_jobs=options.n_jobs)
+    request = Request(data, deployment, default_home(deployment.results))
+    finished = process(request, console)
+    store = deployment.store()
+    console.print(demo_table(finished, store, compare(finished, store, data)))
+    _say_where(request, finished, console)
+    return FAILED if finished.failed else OK
 
 
 if __name__ == "__main__":

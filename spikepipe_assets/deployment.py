@@ -16,6 +16,7 @@ from spikepipe_core.params import (
     BUILT_IN,
     JobDispatchParams,
     Params,
+    SorterName,
     apply_runmode,
     merge,
     read_params_file,
@@ -45,7 +46,9 @@ class Deployment(BaseModel):
         default_factory=dict, description="Content of the deployment's params file."
     )
     overrides: dict[str, Any] = Field(default_factory=dict, description="Values given on the command line.")
-    sorter: str | None = Field(default=None, description="--sorter: taken where no params file names one.")
+    sorter: SorterName | None = Field(
+        default=None, description="--sorter: taken where no params file names one."
+    )
     runmode: Literal["full", "fast"] = "full"
     n_jobs: int | None = Field(
         default=None, ge=1, description="Processes a step may use; all cores if not given."
@@ -113,7 +116,7 @@ class Deployment(BaseModel):
         layers += [("the command line", self.overrides), ("the launchpad", typed or {})]
         params, origins = merge(*layers)
         chosen = resolve_sorter(params, self.sorter)
-        sections = {"spikesorting": params.spikesorting.model_copy(update={"sorter": chosen})}
+        sections: dict[str, Any] = {"spikesorting": params.spikesorting.model_copy(update={"sorter": chosen})}
         if origins["job_dispatch.input"] == BUILT_IN:
             # Nobody asked for a format: leave it unset, so that it is detected.
             sections["job_dispatch"] = JobDispatchParams(**params.job_dispatch.model_dump(exclude={"input"}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from spikepipe_assets.partitions import SESSION_PROBE, SESSIONS
 from spikepipe_core.graph import STAGES
@@ -18,14 +19,14 @@ STEP_PROCESSES = dg.multiprocess_executor.configured(
         },
     }
 )
-"""Each step in a process of its own, so that a crash takes one output with it; two at a time (motion beside sorting)."""
+"""Each step in a process of its own: a crash takes one output with it. Two at a time: motion beside sorting."""
 
 PROBE_JOB, SESSION_JOB = "probe", "session_nwb"
 IN_PROCESS = "_reused"
 """Suffix of the jobs that run in the calling process: for outputs that are all up to date, a process each is waste."""
 
 
-def build_jobs() -> list[dg.JobDefinition]:
+def build_jobs() -> list[UnresolvedAssetJobDefinition]:
     """Both jobs, each also to be run in the calling process."""
     of_probe = [name for name, stage in STAGES.items() if stage.scope == "probe"]
     of_session = [name for name, stage in STAGES.items() if stage.scope == "session"]

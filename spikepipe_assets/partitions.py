@@ -8,19 +8,21 @@ import dagster as dg
 
 from spikepipe_core.store import SessionEntry
 
-SESSIONS = dg.DynamicPartitionsDefinition(name="session")
-PROBES = dg.DynamicPartitionsDefinition(name="probe")
-PAIRS = dg.DynamicPartitionsDefinition(name="session_probe")
+SESSION, PROBE, SESSION_AND_PROBE = "session", "probe", "session_probe"
+
+SESSIONS = dg.DynamicPartitionsDefinition(name=SESSION)
+PROBES = dg.DynamicPartitionsDefinition(name=PROBE)
+PAIRS = dg.DynamicPartitionsDefinition(name=SESSION_AND_PROBE)
 """Which (session, probe) pairs exist: the matrix of the two is sparse. Discovery alone adds to it."""
 
-SESSION_PROBE = dg.MultiPartitionsDefinition({"session": SESSIONS, "probe": PROBES})
-ALL_PROBES = dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name="session")
+SESSION_PROBE = dg.MultiPartitionsDefinition({SESSION: SESSIONS, PROBE: PROBES})
+ALL_PROBES = dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=SESSION)
 """From a probe-level asset to the session-level one: a session's file needs all probes of that session."""
 
 
 def probe_key(session: str, probe: str) -> dg.MultiPartitionKey:
     """The partition key of a pair; never built by hand, because Dagster orders dimensions by name."""
-    return dg.MultiPartitionKey({"session": session, "probe": probe})
+    return dg.MultiPartitionKey({SESSION: session, PROBE: probe})
 
 
 def pair(session: str, probe: str) -> str:
@@ -35,8 +37,6 @@ def register(instance: dg.DagsterInstance, entries: Iterable[SessionEntry]) -> N
     """
     entries = list(entries)
     pairs = [pair(entry.session, probe) for entry in entries for probe in entry.probes]
-    instance.add_dynamic_partitions(PAIRS.name, pairs)
-    instance.add_dynamic_partitions(
-        PROBES.name, sorted({probe for entry in entries for probe in entry.probes})
-    )
-    instance.add_dynamic_partitions(SESSIONS.name, [entry.session for entry in entries])
+    instance.add_dynamic_partitions(SESSION_AND_PROBE, pairs)
+    instance.add_dynamic_partitions(PROBE, sorted({probe for entry in entries for probe in entry.probes}))
+    instance.add_dynamic_partitions(SESSION, [entry.session for entry in entries])

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import spikeinterface.core as si
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from spikeinterface.core.motion import Motion
@@ -64,7 +65,7 @@ def motion_picture(motion: Motion) -> bytes:
     return _png(figure)
 
 
-def _axes(width: float, height: float) -> tuple[Figure, object]:
+def _axes(width: float, height: float) -> tuple[Figure, Axes]:
     """A figure of its own, in inches, outside pyplot's global state."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)

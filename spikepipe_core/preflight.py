@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from spikepipe_core.errors import SpikepipeError
@@ -34,8 +35,8 @@ def missing(params: Params, jobs: Iterable[RecordingJob], store: Store) -> list[
         Where outputs and scratch go.
     """
     classifiers = (params.curation.noise_neural_classifier, params.curation.sua_mua_classifier)
-    checks: list[Callable[[], object]] = [lambda: find_sorter(sorter_name(params))]
-    checks += [lambda name=name: find_classifier(name) for name in classifiers if name]
+    checks: list[Callable[[], object]] = [partial(find_sorter, sorter_name(params))]
+    checks += [partial(find_classifier, name) for name in classifiers if name]
     problems = [problem for check in checks if (problem := _problem(check))]
     return problems + _gpu(params) + _room(list(jobs), store)
 

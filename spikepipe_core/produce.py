@@ -66,7 +66,14 @@ def produce(stage: Stage, work: Work, *, recompute: bool = False, context: Conte
     context = context or Context()
     started = time.monotonic()
 
-    def record(verdict: Verdict, reason: str, because_of: str | None = None, **more: object) -> Outcome:
+    def record(
+        verdict: Verdict,
+        reason: str,
+        because_of: str | None = None,
+        *,
+        reused: bool = False,
+        data_version: str | None = None,
+    ) -> Outcome:
         outcome = Outcome(
             session=work.entry.session,
             probe=work.job.probe if work.job else None,
@@ -78,7 +85,8 @@ def produce(stage: Stage, work: Work, *, recompute: bool = False, context: Conte
             duration_s=round(time.monotonic() - started, 3),
             run_id=context.run_id,
             log=context.log,
-            **more,
+            reused=reused,
+            data_version=data_version,
         )
         work.store.ledger.write(work.entry.session_folder, outcome)
         if outcome.data_version is None:
@@ -88,7 +96,6 @@ def produce(stage: Stage, work: Work, *, recompute: bool = False, context: Conte
         write_session_reports(work.store, work.entry.session_folder)
         return outcome
 
-    expected: str | None = None
     try:
         with work.store.results.lock(work.ref(stage.name), waiting=work.say):
             work.store.results.recover(work.ref(stage.name))
@@ -108,7 +115,7 @@ def produce(stage: Stage, work: Work, *, recompute: bool = False, context: Conte
     except SkippedByRule as skip:
         work.say(f"{stage.name}: skipped, {skip.reason}")
         return Produced(record("skipped", skip.reason), None)
-    except _InputFailed as failure:
+    except _InputFailedError as failure:
         record("failed", str(failure), failure.because_of)
         raise
     except BaseException as error:
@@ -153,7 +160,7 @@ def _input_version(name: str, work: Work) -> str:
     if last is not None and last.outcome == "skipped" and last.data_version is None:
         raise _InputSkipped(_because(last), last.because_of or last.stage)
     if last is not None and last.outcome == "failed":
-        raise _InputFailed(
+        raise _InputFailedError(
             f"{probe} of {work.entry.session}: {_because(last)}", last.because_of or last.stage
         )
     if manifest is None:
@@ -179,7 +186,7 @@ def _session_inputs(stage: Stage, work: Work, names: Sequence[str]) -> dict[str,
                 if str(missing) not in waiting:
                     waiting.append(str(missing))
     if waiting and not work.params.nwb.allow_partial:
-        raise _InputFailed(
+        raise _InputFailedError(
             f"{stage.name} of {work.entry.session} waits for: "
             + "; ".join(waiting)
             + ". Correct that, or set "
@@ -197,7 +204,7 @@ class _InputSkipped(Exception):  # noqa: N818 - an outcome, not an error
         self.reason, self.because_of = reason, because_of
 
 
-class _InputFailed(MissingInputError):
+class _InputFailedError(MissingInputError):
     def __init__(self, message: str, because_of: str | None):
         super().__init__(message)
         self.because_of = because_of

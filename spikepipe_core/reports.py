@@ -30,7 +30,7 @@ def processing(manifests: list[Manifest], outcomes: list[Outcome]) -> dict[str, 
     steps = []
     for outcome in outcomes:
         manifest = made.get((outcome.session, outcome.probe, outcome.stage))
-        step = {
+        step: dict[str, Any] = {
             "name": outcome.stage,
             "session": outcome.session,
             "probe": outcome.probe,

@@ -4,8 +4,6 @@ The asset finds the recording job of its partition, works out the params that ap
 output, and says what came of it in metadata that a person would look at.
 """
 
-from __future__ import annotations
-
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -105,7 +103,7 @@ def _materialize(context: dg.AssetExecutionContext, stage: Stage) -> Iterator[dg
             store=store,
             entry=entry,
             job=entry.job(probe) if probe else None,
-            params=deployment.effective_params(entry, _typed(context, stage)),
+            params=deployment.effective_params(entry, _typed(context, stage, deployment)),
             stages=STAGES,
             n_jobs=deployment.processes,
             say=context.log.info,
@@ -154,13 +152,12 @@ def _find(
     return entry, probe
 
 
-def _typed(context: dg.AssetExecutionContext, stage: Stage) -> dict[str, Any]:
+def _typed(context: dg.AssetExecutionContext, stage: Stage, deployment: Deployment) -> dict[str, Any]:
     """What a person typed into the launchpad for this asset, as a partial params file."""
-    op_context = context.op_execution_context
-    values: Any = launchpad_overrides(op_context.op_config, context.run.run_config, op_context.op_def.name)
-    if not values:
-        return {}
-    for name in reversed(stage.section.split(".")):
+    op = context.op_execution_context
+    shown = _section(deployment.effective_params(), stage.section).model_dump(mode="json")
+    values = launchpad_overrides(op.op_config, context.run.run_config, op.op_def.name, shown)
+    for name in reversed(stage.section.split(".") if values else ()):
         values = {name: values}
     return values
 

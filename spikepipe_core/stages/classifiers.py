@@ -16,6 +16,9 @@ from spikepipe_core.errors import BadDataError, NotAvailableError
 TRUSTED_TYPES = ("numpy.dtype", "sklearn.tree._tree.Tree")
 """What a scikit-learn random forest pipeline consists of beyond skops' own list of safe types."""
 
+HUB_TIMEOUT_S = 5.0
+"""How long to wait for the hub before the local cache is taken."""
+
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 
 
@@ -53,7 +56,8 @@ def find_classifier(name: str) -> Classifier:
         return Classifier(name, folder, _digest(folder))
     if not _HUB_ID.fullmatch(name):
         raise NotAvailableError(
-            f"curation: the classifier {name!r} is neither a folder on this machine nor a Hugging Face id (owner/model)."
+            f"curation: the classifier {name!r} is neither a folder on this machine nor a Hugging Face id "
+            "(owner/model)."
         )
     folder = _download(name)
     return Classifier(name, folder, folder.name)
@@ -64,14 +68,20 @@ def _download(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     repository, _, revision = name.partition("@")
-    wanted = {"repo_id": repository, "revision": revision or None, "allow_patterns": ["*.skops", "*.json"]}
     try:
-        return Path(snapshot_download(**wanted, etag_timeout=10))
+        return Path(
+            snapshot_download(
+                repository,
+                revision=revision or None,
+                allow_patterns=["*.skops", "*.json"],
+                etag_timeout=HUB_TIMEOUT_S,
+            )
+        )
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise NotAvailableError(
             f"curation: the classifier {name!r} is not in the local cache and the Hugging Face hub did not give it "
-            f"({_first_line(error)}). To work offline: run `hf download {repository}` where there is a network and copy the "
-            "cache (HF_HOME), or give the path of a folder with the model, or set the key to null to do without."
+            f"({_first_line(error)}). To work offline: run `hf download {repository}` where there is a network and "
+            "copy the cache (HF_HOME), or give the path of a folder with the model, or set the key to null to do without."
         ) from error
 
 

@@ -1,8 +1,9 @@
 """Curation: label every unit by its quality metrics and by two classifiers; remove none.
 
 `query` selects the units that pass (``default_qc``). The UnitRefine cascade (Jain et al.) tells noise from neurons,
-then single from multi-unit activity (``decoder_label``, ``decoder_probability``). The output is a SpikeInterface sorting with the labels as
-unit properties, `curation.json` in SpikeInterface's curation format, and `labels.csv` for people.
+then single from multi-unit activity (``decoder_label``, ``decoder_probability``). The output is a
+SpikeInterface sorting with the labels as unit properties, `curation.json` in SpikeInterface's curation format, and
+`labels.csv` for people.
 
 Settings that decide: the `curation` section, without `job_kwargs`; the revisions of the classifiers.
 """

@@ -78,7 +78,7 @@ def estimation_arguments(recording: si.BaseRecording, params: MotionCorrectionPa
 
     `win_step_norm` and `win_scale_norm` are fractions of the probe's length, as in the AIND pipeline.
     """
-    arguments = dict(params.estimate_motion_kwargs)
+    arguments: dict[str, Any] = dict(params.estimate_motion_kwargs)
     length_um = float(np.ptp(recording.get_channel_locations()[:, 1]))
     for norm, um in (("win_step_norm", "win_step_um"), ("win_scale_norm", "win_scale_um")):
         fraction = arguments.pop(norm, None)
@@ -96,7 +96,7 @@ def build(work: Work) -> Built:
     if np.ptp(recording.get_channel_locations()[:, 1]) == 0:
         return Built(reason="not computed: all channels lie at the same depth", empty=True)
     work.say(f"estimating motion with {params.preset}")
-    info = estimate_motion(recording, params, work.job_kwargs)
+    info = estimate_motion(recording, params, work.job_kwargs(work.params.preprocessing.job_kwargs))
     if len(info["peaks"]) < MIN_PEAKS:
         return Built(
             reason=f"not computed: {len(info['peaks'])} peaks, fewer than the {MIN_PEAKS} that motion needs",

@@ -148,6 +148,7 @@ def _check_names(wanted: Translated) -> None:
 def build(work: Work) -> Built:
     """Make the analyzer of a recording job."""
     params = work.params.postprocessing
+    job_kwargs = work.job_kwargs(params.job_kwargs)
     sorting, traces, recording = load_sorting(work), cached_traces(work), load_preprocessed(work)
     if _motion_wanted(work.params):
         traces, recording = motion_corrected(work, traces), motion_corrected(work, recording)
@@ -155,11 +156,19 @@ def build(work: Work) -> Built:
     for change in wanted.changes:
         work.say(change)
     work.say(f"looking for duplicates among {sorting.get_num_units()} units")
-    template = remove_duplicates(sorting, traces, params, wanted.peak_sign, work.job_kwargs)
+    template = remove_duplicates(sorting, traces, params, wanted.peak_sign, job_kwargs)
     duplicates = sorting.get_num_units() - len(template.unit_ids)
     work.say(f"computing {', '.join(wanted.extensions)}")
     try:
-        analyzer = analyze(template, recording, traces, work.path, wanted, params, work.job_kwargs)
+        analyzer = analyze(
+            template,
+            recording,
+            traces,
+            work.path,
+            wanted,
+            params,
+            job_kwargs,
+        )
     except (ValueError, IndexError, AssertionError, np.linalg.LinAlgError) as error:
         if isinstance(error, ParamsError):
             raise

@@ -92,7 +92,8 @@ def _require_duration(recording: si.BaseRecording, minimum_s: float) -> None:
     duration = recording.get_total_duration()
     if duration < minimum_s:
         raise SkippedByRule(
-            f"the recording lasts {duration:.1f} s, less than preprocessing.min_preprocessing_duration = {minimum_s:g} s"
+            f"the recording lasts {duration:.1f} s, less than preprocessing.min_preprocessing_duration = "
+            f"{minimum_s:g} s"
         )
 
 
@@ -200,7 +201,7 @@ def build(work: Work) -> Built:
     """Preprocess a recording job; write the chain as JSON."""
     raw = load_recording(work)
     work.say(f"preprocessing {raw.get_num_channels()} channels, {raw.get_total_duration():.0f} s")
-    result = preprocess(raw, work.params.preprocessing, work.job_kwargs)
+    result = preprocess(raw, work.params.preprocessing, work.job_kwargs(work.params.preprocessing.job_kwargs))
     recording = result.recording
     recording.annotate(spikepipe_steps=list(result.steps), spikepipe_channel_labels=result.channel_labels)
     recording.dump_to_json(work.path, relative_to=work.data, include_properties=True)
@@ -240,7 +241,12 @@ def _settings(params: Params) -> dict[str, Any]:
     section = params.preprocessing
     dumped = section.model_dump(mode="json", exclude={"motion_correction", "job_kwargs"})
     if section.custom_preprocessing_pipeline is not None:
-        return {key: dumped[key] for key in ("min_preprocessing_duration", "custom_preprocessing_pipeline")}
+        return {
+            "min_preprocessing_duration": section.min_preprocessing_duration,
+            "custom_preprocessing_pipeline": list(
+                dumped["custom_preprocessing_pipeline"].items()
+            ),  # order matters
+        }
     dumped.pop("bandpass_filter" if section.filter_type == "highpass" else "highpass_filter")
     dumped.pop("common_reference" if section.denoising_strategy == "destripe" else "highpass_spatial_filter")
     return dumped

@@ -16,7 +16,7 @@ from typing import Any
 import spikeinterface.core as si
 
 from spikepipe_core import ingest
-from spikepipe_core.errors import BadDataError
+from spikepipe_core.errors import BadDataError, SkippedByRule
 from spikepipe_core.params import JobDispatchParams, Params
 from spikepipe_core.pictures import probe_picture
 from spikepipe_core.stages.stage import Built, Stage, Work
@@ -28,6 +28,7 @@ RECORDING, LFP, JOB = "recording.json", "lfp.json", "job.json"
 def _settings(params: Params) -> dict[str, Any]:
     """What of job dispatch reaches a single recording: not how its siblings are found."""
     keep = {"split_segments", "split_groups", "debug", "debug_duration", "skip_timestamps_check"}
+    keep |= {"min_recording_duration"}
     keep |= {"t_start", "t_stop"} & set(JobDispatchParams.model_fields)
     dumped = params.job_dispatch.model_dump(mode="json", include=keep)
     if not params.job_dispatch.debug:
@@ -48,6 +49,7 @@ def build(work: Work) -> Built:
     work.say(f"opening {job.stream} with the {job.reader} reader")
     loaded = ingest.load(job, work.data, settings)
     recording = loaded.recording
+    _require_duration(recording, settings.min_recording_duration)
     verdict = None
     if not settings.skip_timestamps_check:
         work.say("checking timestamps")
@@ -96,6 +98,14 @@ def build(work: Work) -> Built:
         },
         pictures={"probe": probe_picture(recording)},
     )
+
+
+def _require_duration(recording: si.BaseRecording, minimum_s: float) -> None:
+    duration = recording.get_total_duration()
+    if duration < minimum_s:
+        raise SkippedByRule(
+            f"the recording lasts {duration:.1f} s, less than job_dispatch.min_recording_duration = {minimum_s:g} s"
+        )
 
 
 def load_recording(work: Work) -> si.BaseRecording:

@@ -84,7 +84,7 @@ def find_sorter(name: str) -> Sorter:
 
 
 def sorter_arguments(
-    sorter: Sorter, chosen: Mapping[str, Any], *, drift_correction: bool, n_jobs: int
+    sorter: Sorter, chosen: Mapping[str, Any], *, drift_correction: bool, job_kwargs: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
     """The parameters to run a sorter with, under the installed SpikeInterface.
 
@@ -94,8 +94,8 @@ def sorter_arguments(
         The params file's `sorter` dictionary.
     drift_correction : bool
         Whether the sorter may correct for drift itself.
-    n_jobs : int
-        Processes to use at most.
+    job_kwargs : mapping
+        Parallelism, as SpikeInterface's functions take it.
 
     Returns
     -------
@@ -115,12 +115,7 @@ def sorter_arguments(
     if not drift_correction:
         arguments |= {k: v for k, v in sorter.without_drift_correction.items() if k in defaults}
     if "job_kwargs" in defaults:
-        arguments["job_kwargs"] = {
-            "n_jobs": n_jobs,
-            "chunk_duration": "1s",
-            "progress_bar": False,
-            **arguments.get("job_kwargs", {}),
-        }
-    elif "n_jobs" in defaults:
-        arguments |= {"n_jobs": n_jobs, "progress_bar": False}
+        arguments["job_kwargs"] = {**job_kwargs, **arguments.get("job_kwargs", {})}
+    else:
+        arguments = {**{key: value for key, value in job_kwargs.items() if key in defaults}, **arguments}
     return arguments, changes

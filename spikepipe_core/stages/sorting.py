@@ -107,7 +107,9 @@ def build(work: Work) -> Built:
     allowed, drift = drift_correction_allowed(
         params, already_corrected=apply_motion, channels=recording.get_num_channels()
     )
-    arguments, changes = sorter_arguments(sorter, params.sorter, drift_correction=allowed, n_jobs=work.n_jobs)
+    arguments, changes = sorter_arguments(
+        sorter, params.sorter, drift_correction=allowed, job_kwargs=work.job_kwargs(params.job_kwargs)
+    )
     if getattr(params, "clear_cache", False):
         arguments["clear_cache"] = True
     for change in changes:

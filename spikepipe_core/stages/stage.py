@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spikepipe_core.ingest import RecordingJob
-from spikepipe_core.params import Params
+from spikepipe_core.params import JobKwargs, Params
 from spikepipe_core.store import Area, Manifest, OutputRef, SessionEntry, Store
 
 
@@ -130,10 +130,9 @@ class Work:
         assert self.job is not None, "a stage of the whole session has no recording job"
         return self.job
 
-    @property
-    def job_kwargs(self) -> dict[str, Any]:
-        """Parallelism, as SpikeInterface's functions take it, with an explicit number of processes."""
-        return {"n_jobs": self.n_jobs, "chunk_duration": "1s", "progress_bar": False}
+    def job_kwargs(self, section: JobKwargs) -> dict[str, Any]:
+        """Parallelism, as SpikeInterface's functions take it: a section's, with an explicit number of processes."""
+        return {"n_jobs": self.n_jobs, **section.model_dump(exclude_none=True)}
 
     def at(self, path: Path) -> Work:
         """The same work, written to another path."""

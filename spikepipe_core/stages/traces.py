@@ -36,7 +36,12 @@ def _write(work: Work, source: Manifest) -> None:
     recording = si.load(work.input("preprocessed_recording"), base_folder=work.data)
     work.say(f"writing {recording.get_total_duration():.0f} s of preprocessed traces to scratch")
     draft = work.scratch.draft(work.scratch_ref("traces"))
-    recording.save(folder=draft.path, format="binary", verbose=False, **work.job_kwargs)
+    recording.save(
+        folder=draft.path,
+        format="binary",
+        verbose=False,
+        **work.job_kwargs(work.params.preprocessing.job_kwargs),
+    )
     work.scratch.commit(
         draft, source.model_copy(update={"started": datetime.now(UTC), "summary": {}, "pictures": {}})
     )
