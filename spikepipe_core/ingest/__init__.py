@@ -15,7 +15,7 @@ from spikepipe_core.ingest.fingerprint import fingerprint_files
 from spikepipe_core.ingest.jobs import Discovery, IgnoredStream, RecordingJob, build_jobs, refuse_twins
 from spikepipe_core.ingest.nwb import NwbReader
 from spikepipe_core.ingest.spikeglx import SpikeGLXReader
-from spikepipe_core.ingest.timestamps import TimestampsVerdict, check_timestamps
+from spikepipe_core.ingest.timestamps import TimestampsVerdict, check_timestamps, reset_times
 
 if TYPE_CHECKING:
     from spikeinterface.core import BaseRecording
@@ -35,6 +35,7 @@ __all__ = [
     "load",
     "load_lfp",
     "load_recording",
+    "reset_times",
 ]
 
 READERS: dict[str, Reader] = {reader.name: reader for reader in (SpikeGLXReader(), NwbReader())}

@@ -35,7 +35,7 @@ def safe_name(text: str) -> str:
     composed = unicodedata.normalize("NFC", text)
     clean = _DOTS.sub("_", _NOT_IN_NAMES.sub("_", composed)).strip(" .")
     short = clean.encode()[:_MAX_BYTES].decode(errors="ignore").strip(" .")
-    if short == text:
+    if short and short == text:
         return text
     digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=4).hexdigest()
     return f"{short}-{digest}" if short else digest

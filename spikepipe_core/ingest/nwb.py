@@ -150,7 +150,7 @@ def _opened(path: Path, root: Path):
 
 
 def _streams_of_file(path: Path, root: Path) -> Found:
-    from spikeinterface.extractors import NwbRecordingExtractor
+    from spikeinterface.extractors.nwbextractors import NwbRecordingExtractor
 
     with _opened(path, root) as file:
         paths = NwbRecordingExtractor.fetch_available_electrical_series_paths(path)
@@ -294,7 +294,7 @@ def _no_geometry(
 
 def _open(source: dict[str, Any], which: str, root: Path) -> BaseRecording:
     """Open one series lazily, with the times of its samples where the file has them."""
-    from spikeinterface.extractors import NwbRecordingExtractor
+    from spikeinterface.extractors.nwbextractors import NwbRecordingExtractor
 
     path, where = root / str(source["file"]), str(source[which])
     with _opened(path, root) as file:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from spikeinterface.core import BaseRecording
 
-__all__ = ["TimestampGap", "TimestampsVerdict", "check_timestamps"]
+__all__ = ["TimestampGap", "TimestampsVerdict", "check_timestamps", "reset_times"]
 
 MAX_BACKWARD_MS = 0.2
 MAX_BACKWARD_STEPS = 10
@@ -99,13 +99,24 @@ def check_timestamps(recording: BaseRecording) -> TimestampsVerdict:
     )
 
 
+def reset_times(recording: BaseRecording) -> None:
+    """Replace timestamps by sample number / rate, in place.
+
+    The recordings that it is cut from are reset too: a clipped recording asks them for its times, whatever
+    its own `reset_times` has done (SpikeInterface 0.105).
+    """
+    one: BaseRecording | None = recording
+    while one is not None:
+        one.reset_times()
+        one = one.get_parent()
+
+
 def _steps_ms(recording: BaseRecording, segment: int) -> Iterator[tuple[int, np.ndarray]]:
     """Index of a first sample, and the steps in ms from it and its followers, chunk by chunk."""
-    times = recording.segments[segment].time_vector
-    if times is None:  # of a parent: SpikeInterface can only give the whole of it
-        times = recording.get_times(segment)
-    for first in range(0, len(times) - 1, _CHUNK_SAMPLES):
-        yield first, np.diff(np.asarray(times[first : first + _CHUNK_SAMPLES + 1], dtype="float64")) * 1e3
+    samples = recording.get_num_samples(segment)
+    for first in range(0, samples - 1, _CHUNK_SAMPLES):
+        last = min(first + _CHUNK_SAMPLES + 1, samples)
+        yield first, np.diff(recording.get_times(segment, start_frame=first, end_frame=last)) * 1e3
 
 
 def _reasons(steps: int, backward: int, zero: int, num_gaps: int, gaps: list[TimestampGap]) -> list[str]:
