@@ -20,7 +20,10 @@ import numpy as np
 import spikeinterface.core as si
 
 from spikepipe_core.errors import BadDataError, ParamsError
-from spikepipe_core.params import NwbEcephysParams
+from spikepipe_core.params import NwbEcephysParams, Params
+from spikepipe_core.stages.recording import device_name, load_lfp_band, load_recording
+from spikepipe_core.stages.stage import Built, Stage, Work
+from spikepipe_core.store.files import remove
 
 # Order of all Butterworth filters here: the default of SpikeInterface's filters (applied forward and backward).
 FILTER_ORDER = 5
@@ -391,3 +394,55 @@ def _shanks_and_depths(recording: si.BaseRecording) -> tuple[np.ndarray, np.ndar
 def _in_order(recording: si.BaseRecording, channels: Collection[Any]) -> list[Any]:
     wanted = set(channels)
     return [channel for channel in recording.channel_ids if channel in wanted]
+
+
+def build(work: Work) -> Built:
+    """Compute and write the LFP of a recording job."""
+    params = work.params.nwb.ecephys
+    if not params.write_lfp:
+        return Built(reason="not computed: nwb.ecephys.write_lfp is false", empty=True)
+    job, band = work.recording_job, load_lfp_band(work)
+    resampled = work.scratch.path(work.scratch_ref("lfp"))
+    remove(resampled)
+    work.say("from the LFP band" if band is not None else "resampled from the wide band")
+    lfp = compute_lfp(
+        load_recording(work),
+        band,
+        params,
+        probe=job.probe,
+        device=device_name(job),
+        scratch=resampled,
+        job_kwargs={"n_jobs": work.n_jobs, "progress_bar": False},
+    )
+    write_lfp(lfp, work.path, n_jobs=work.n_jobs)
+    remove(resampled)
+    rate, channels = lfp.get_sampling_frequency(), lfp.get_num_channels()
+    return Built(
+        reason=f"{channels} channels at {rate:g} Hz",
+        summary={
+            "source": "wide band" if band is None else job.lfp_stream,
+            "channels": channels,
+            "sampling_frequency_hz": rate,
+            "duration_s": round(lfp.get_total_duration(), 3),
+            "steps": lfp.get_annotation(PROCESSING),
+        },
+    )
+
+
+def _settings(params: Params) -> dict[str, Any]:
+    section = params.nwb.ecephys
+    if not section.write_lfp:
+        return {"write_lfp": False}
+    without = {"backend", "write_raw"} | (set() if section.stub else {"stub_seconds"})
+    return section.model_dump(mode="json", exclude=without)
+
+
+STAGE = Stage(
+    name="lfp",
+    version="1",
+    section="nwb.ecephys",
+    location="lfp/{name}.zarr",
+    settings=_settings,
+    inputs=lambda _: ("recording",),
+    build=build,
+)
