@@ -18,6 +18,7 @@ from spikepipe_core.errors import MissingInputError, SkippedByRule
 from spikepipe_core.reports import write_session_reports
 from spikepipe_core.stages.stage import Built, Stage, Work
 from spikepipe_core.store import Manifest, Outcome, data_version
+from spikepipe_core.store.files import remove
 from spikepipe_core.store.ledger import Verdict
 
 
@@ -257,7 +258,11 @@ def descendants(name: str, work: Work) -> list[str]:
 def _build(stage: Stage, work: Work, inputs: dict[str, str], expected: str) -> tuple[Manifest, Built]:
     draft = work.store.results.draft(work.ref(stage.name))
     began, clock = datetime.now(UTC), time.monotonic()
-    built = stage.build(work.at(draft.path))
+    try:
+        built = stage.build(work.at(draft.path))
+    except BaseException:
+        remove(draft.path)  # what was half written is of no use to anybody
+        raise
     manifest = Manifest(
         stage=stage.name,
         session=work.entry.session,

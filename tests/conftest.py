@@ -1,0 +1,76 @@
+"""Shared by all tests: tiny data that several modules look at, and params that suit them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from spikepipe_core.params import JobDispatchParams, Params
+from spikepipe_core.stages.stage import Stage, Work
+from spikepipe_core.store import SessionEntry, Store
+
+DEMO_CHANNELS, DEMO_SECONDS = 16, 12.0
+
+
+def merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Two params dicts, merged by key."""
+    result = dict(base)
+    for key, value in more.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+@pytest.fixture(scope="session")
+def tiny_params() -> Callable[..., Params]:
+    """Params for tiny sessions without a hub: everything else is the documented default."""
+    base = {
+        "preprocessing": {"min_preprocessing_duration": 0},
+        "spikesorting": {"sorter": "spykingcircus2"},
+        "curation": {"noise_neural_classifier": None, "sua_mua_classifier": None},
+    }
+
+    def make(**sections: Any) -> Params:
+        return Params.model_validate(merged(base, sections))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SpikeGLX session with one probe: 16 channels (one dead, one noisy), 12 s. To be read only."""
+    from spikepipe_core.demo import write_demo_session
+
+    data = tmp_path_factory.mktemp("demo") / "data"
+    write_demo_session(data, probes=1, seconds=DEMO_SECONDS, channels=DEMO_CHANNELS)
+    return data
+
+
+@pytest.fixture(scope="session")
+def probe_stages() -> dict[str, Stage]:
+    """The stages from the raw files to the curated units."""
+    from spikepipe_core.stages import curation, motion, postprocessing, preprocessing, recording, sorting
+
+    modules: list[ModuleType] = [recording, preprocessing, motion, sorting, postprocessing, curation]
+    return {module.STAGE.name: module.STAGE for module in modules}
+
+
+@pytest.fixture(scope="session")
+def make_work(probe_stages: dict[str, Stage], tiny_params: Callable[..., Params]) -> Callable[..., Work]:
+    """Register a data folder in a results folder; hand out the work of its first probe."""
+
+    def make(
+        data: Path, results: Path, params: Params | None = None, stages: Mapping[str, Stage] | None = None
+    ) -> Work:
+        from spikepipe_core.ingest import discover
+
+        found = discover(data, JobDispatchParams())
+        store = Store(results)
+        entry: SessionEntry = store.registry.add(found.data_root, found.jobs)[0]
+        return Work(store, entry, entry.jobs[0], params or tiny_params(), stages or probe_stages)
+
+    return make
