@@ -204,9 +204,10 @@ def _segment(
     try:
         _refuse_copies(ap)
         _refuse_copies(lf)
-        layout, probe = _check(ap[0], ap[0], root)
+        layout = _layout(ap[0], root)
+        probe = _probe(ap[0], layout, root)
         if lf:
-            _check(lf[0], ap[0], root)
+            _refuse_mismatch(lf[0], probe, _layout(lf[0], root))
     except BadDataError as error:
         problem = str(error)
     files = tuple(relative(path, root) for pair in (*ap, *lf) for path in (pair.binary, pair.meta))
@@ -222,9 +223,8 @@ def _refuse_copies(pairs: list[FilePair]) -> None:
         )
 
 
-def _check(pair: FilePair, geometry: FilePair, root: Path) -> tuple[BinaryLayout, Probe]:
-    layout = binary_layout(pair, read_meta(pair.meta, root), root)
-    return layout, _probe(geometry, layout, root)
+def _layout(pair: FilePair, root: Path) -> BinaryLayout:
+    return binary_layout(pair, read_meta(pair.meta, root), root)
 
 
 def _groups(probe: Probe) -> dict[str, int]:
@@ -304,12 +304,16 @@ def _probe(pair: FilePair, layout: BinaryLayout, root: Path) -> Probe:
             f"{pair.meta} gives no probe geometry ({type(error).__name__}: {error}). Check imDatPrb_pn, "
             "imroTbl and snsSaveChanSubset in it; without them the positions of the electrodes are not known."
         ) from error
+    _refuse_mismatch(pair, probe, layout)
+    return probe
+
+
+def _refuse_mismatch(pair: FilePair, probe: Probe, layout: BinaryLayout) -> None:
     if probe.get_contact_count() != layout.num_neural:
         raise BadDataError(
             f"{pair.meta} describes {probe.get_contact_count()} electrodes, but {layout.num_neural} "
             "channels were saved. Check imroTbl, snsSaveChanSubset and snsApLfSy in it."
         )
-    return probe
 
 
 def _channel_ids(stream: str, band: str, meta: dict[str, str], layout: BinaryLayout) -> list[str]:
