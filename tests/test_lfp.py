@@ -163,7 +163,7 @@ def test_bad_surface_channels_are_params_errors():
                 band, band, params(surface_channel_agar_probes_indices={"imec0": index}), probe="imec0"
             )
     asked = params(surface_channel_agar_probes_indices='{"ProbeZ": 3}')
-    with pytest.raises(ParamsError, match="ProbeZ.*imec0, imec1"):
+    with pytest.raises(ParamsError, match=r"ProbeZ.*imec0, imec1"):
         check_surface_channels(asked, ["imec1", "imec0"])
     check_surface_channels(asked, ["ProbeZ"])
     assert surface_channel(asked, "ProbeZ_group1", "ProbeZ") == 3
@@ -211,7 +211,7 @@ def test_written_lfp_is_the_same_in_chunks_and_after_a_move(tmp_path):
     source.set_channel_gains(GAIN_UV)
     source.set_channel_offsets(0)
     source.set_probe(band.get_probe())
-    source = source.save(folder=tmp_path / "raw", progress_bar=False)
+    source = source.save(folder=tmp_path / "raw", chunk_duration="60s", progress_bar=False)
     source.shift_times(START_S)
     lfp = compute_lfp(source, source, params(lfp_highpass_freq_min=0.1), probe="imec0")
     written = write_lfp(lfp, tmp_path / "here.zarr")

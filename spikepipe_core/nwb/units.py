@@ -22,8 +22,6 @@ from spikepipe_core.nwb.probe_data import ProbeData
 from spikepipe_core.nwb.waveforms import MergedWaveforms, ProbeWaveforms, merge_waveforms, probe_waveforms
 
 DESCRIPTION = "Units of all probes, found by spike sorting. None is left out: labels say which are good."
-# Clocks that were calibrated one by one differ by some ppm; probes of different kinds by more than this.
-SAME_RATE = 1e-3
 COLUMN_DESCRIPTIONS = {
     "unit_name": "Name of the unit, unique in this file: key of the probe and id of the unit.",
     "unit_id": "Id of the unit in the spike sorting of its probe.",
@@ -104,7 +102,7 @@ def add_units(nwbfile: NWBFile, probes: list[ProbeData], rows: dict[str, Electro
         waveform_rate=waveforms.sampling_frequency if waveforms else None,
         waveform_time_before_peak_in_ms=waveforms.ms_before if waveforms else None,
         waveform_unit="volts",
-        resolution=_resolution(parts),
+        resolution=1.0 / max(part.sampling_frequency for part in parts),
     )
 
 
@@ -205,12 +203,6 @@ def _joined(table: pd.DataFrame, more: pd.DataFrame, probe: ProbeData) -> pd.Dat
         )
     taken = RESERVED.union(table.columns)
     return table.join(more.loc[table.index, [name for name in more.columns if name not in taken]])
-
-
-def _resolution(parts: list[ProbeUnits]) -> float | None:
-    """Period (s) of the sampling clock, if it is the same for all probes."""
-    rates = [part.sampling_frequency for part in parts]
-    return float(1 / np.mean(rates)) if max(rates) <= min(rates) * (1 + SAME_RATE) else None
 
 
 def _spike_columns(parts: list[ProbeUnits]) -> list[VectorData]:

@@ -12,7 +12,7 @@ import numpy as np
 from spikeinterface.core import SortingAnalyzer
 
 UV_TO_V = 1e-6
-# As for spike times: calibrated clocks of one kind of probe differ by some ppm.
+# Calibrated clocks of one kind of probe differ by some ppm; those of different kinds by more than this.
 SAME_RATE = 1e-3
 
 
