@@ -256,6 +256,8 @@ def test_file_is_valid_and_nwbinspector_finds_nothing_critical(nwbfile, written)
 
 def test_new_labels_change_units_only(probes, tmp_path):
     relabelled = replace(probes[0], labels=probes[0].labels.assign(default_qc="bad"))
+    relabelled.labels.to_csv(tmp_path / "labels.csv", index_label="unit_id")
+    relabelled = replace(relabelled, labels=pd.read_csv(tmp_path / "labels.csv", index_col="unit_id"))
     path = write(tmp_path, [relabelled, *probes[1:]])
     again = pynwb.read_nwb(str(path))
     assert set(again.units["default_qc"][:5]) == {"bad"}

@@ -132,8 +132,6 @@ def _device(nwbfile: NWBFile, probe: ProbeData) -> Device:
     if probe.device_name in nwbfile.devices:
         return nwbfile.devices[probe.device_name]
     known: dict[str, Any] = {}
-    if probe.probe.annotations.get("description"):
-        known["description"] = str(probe.probe.annotations["description"])
     # Open Ephys writes "0" for a serial number that it could not read.
     if probe.probe.serial_number not in (None, "", "0"):
         known["serial_number"] = str(probe.probe.serial_number)
@@ -148,8 +146,13 @@ def _model(nwbfile: NWBFile, probe: ProbeData) -> DeviceModel:
     name = str(probe.probe.model_name)
     if name in nwbfile.device_models:
         return nwbfile.device_models[name]
-    # NWB requires a manufacturer of a model.
-    model = DeviceModel(name=name, model_number=name, manufacturer=probe.probe.manufacturer or "unknown")
+    description = probe.probe.annotations.get("description")
+    model = DeviceModel(
+        name=name,
+        model_number=name,
+        manufacturer=probe.probe.manufacturer or "unknown",  # which NWB requires
+        **({"description": str(description)} if description else {}),
+    )
     nwbfile.add_device_model(model)
     return model
 

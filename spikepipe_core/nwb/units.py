@@ -173,7 +173,7 @@ def _plain_columns(probe: ProbeData) -> tuple[pd.DataFrame, dict[str, str]]:
     """Names, positions, metrics and labels of a probe's units."""
     analyzer = probe.analyzer
     assert analyzer is not None
-    table = pd.DataFrame(index=analyzer.unit_ids)
+    table = pd.DataFrame(index=analyzer.unit_ids.astype(str))
     table["unit_name"] = [f"{probe.key}_{unit}" for unit in analyzer.unit_ids]
     table["unit_id"] = [str(unit) for unit in analyzer.unit_ids]
     table["probe"] = probe.key
@@ -195,6 +195,7 @@ def _plain_columns(probe: ProbeData) -> tuple[pd.DataFrame, dict[str, str]]:
 
 
 def _joined(table: pd.DataFrame, more: pd.DataFrame, probe: ProbeData) -> pd.DataFrame:
+    more = more.set_axis(more.index.astype(str))  # ids that went through a text file may have become numbers
     missing = table.index.difference(more.index)
     if len(missing):
         raise BadDataError(
