@@ -1,14 +1,14 @@
 """What discovery yields: recording jobs, and the streams that were left aside.
 
 A reader reports the probe signals it finds as `FoundStream`; `build_jobs` turns them into one `RecordingJob`
-for every (session, probe) pair, under the names that DESIGN and the users of the AIND pipeline know.
+for every (session, probe) pair, under the names that users of the AIND pipeline know.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,15 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from spikepipe_core.errors import BadDataError
 from spikepipe_core.ingest.naming import safe_key, safe_name
 
-__all__ = ["Discovery", "FoundSegment", "FoundStream", "IgnoredStream", "RecordingJob", "build_jobs"]
+__all__ = [
+    "Discovery",
+    "FoundSegment",
+    "FoundStream",
+    "IgnoredStream",
+    "RecordingJob",
+    "build_jobs",
+    "refuse_twins",
+]
 
 
 class RecordingJob(BaseModel):
@@ -176,8 +184,6 @@ def _name_folders(streams: Iterable[FoundStream]) -> dict[str, list[FoundStream]
 
 def _blocks_of_one_session(streams: list[FoundStream]) -> list[FoundStream]:
     """Number the blocks of several folders through, if there are several."""
-    from dataclasses import replace
-
     if len({stream.folder for stream in streams}) <= 1:
         return streams
     blocks = sorted({(stream.folder, stream.block) for stream in streams})
