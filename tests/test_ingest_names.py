@@ -127,3 +127,12 @@ def test_walk_passes_over_hidden_linked_and_deep_folders(tmp_path):
         path.touch()
     (tmp_path / "loop").symlink_to(tmp_path)
     assert list(walk_files(tmp_path)) == [tmp_path / "x.zarr", wanted]
+
+
+@pytest.mark.parametrize("module", ["naming", "spikeglx_files"])
+def test_examples_in_the_docstrings_run(module):
+    import doctest
+    import importlib
+
+    result = doctest.testmod(importlib.import_module(f"spikepipe_core.ingest.{module}"))
+    assert result.attempted and not result.failed

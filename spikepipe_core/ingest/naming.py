@@ -30,7 +30,7 @@ def safe_name(text: str) -> str:
     >>> safe_name("experiment1_Record Node 101#Neuropix-PXI-100.ProbeB_recording1")
     'experiment1_Record Node 101#Neuropix-PXI-100.ProbeB_recording1'
     >>> safe_name("a/b")
-    'a_b-c14cddc0'
+    'a_b-82badf67'
     """
     composed = unicodedata.normalize("NFC", text)
     clean = _DOTS.sub("_", _NOT_IN_NAMES.sub("_", composed)).strip(" .")
