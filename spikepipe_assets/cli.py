@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 
+from spikepipe_assets.terminal import open_console
 from spikepipe_core import __version__
 from spikepipe_core.errors import SpikepipeError
 
@@ -35,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.command(options)
     except SpikepipeError as error:
-        Console(stderr=True).print(f"[red]spikepipe:[/] {error}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(
+            f"[red]spikepipe:[/] {escape(str(error))}", highlight=False, soft_wrap=True
+        )
         return USAGE
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; what was published is kept, run again to go on")
@@ -175,7 +179,7 @@ def _run(options: argparse.Namespace) -> int:
 def _process(request: Request) -> int:
     from spikepipe_assets.run import outcome_table, process
 
-    console = Console()
+    console = open_console()
     finished = process(request, console)
     console.print(outcome_table(finished, request.deployment.store()))
     _say_where(request, finished, console)
@@ -188,18 +192,14 @@ def _say_where(request: Request, finished: Finished, console: Console) -> None:
 
     results = request.deployment.results
     for what, path in output_paths(finished, request.deployment.store()):
-        console.print(f"{what}: {path}", highlight=False, soft_wrap=True)
+        console.print(f"{what}: {path}", markup=False)
     home = "" if request.home == default_home(results) else f" --dagster-home {request.home}"
-    console.print(
-        f"Look at this run in Dagster: [bold]{_this_command()} ui --results {results}{home}[/]",
-        highlight=False,
-        soft_wrap=True,
-    )
+    console.print(f"look at this run: {_this_command()} ui --results {results}{home}", markup=False)
 
 
 def _this_command() -> str:
     """How the person called spikepipe: by its path if it is not on theirs."""
-    return "spikepipe" if shutil.which("spikepipe") else str(Path(sys.argv[0]))
+    return "spikepipe" if shutil.which("spikepipe") else sys.argv[0]
 
 
 def _ui(options: argparse.Namespace) -> int:
@@ -212,39 +212,22 @@ def _ui(options: argparse.Namespace) -> int:
 
 
 def _demo_data(options: argparse.Namespace) -> int:
-    from spikepipe_assets.demo import generate
-
-    console = Console()
-    folder = generate(
-        options.out,
-        console,
-        probes=options.probes,
-        seconds=options.seconds,
-        channels=options.channels,
-        seed=options.seed,
-    )
-    console.print(f"written: {folder}", highlight=False, soft_wrap=True)
+    console = open_console()
+    console.print(f"written: {_generate(options, options.out, console)}", markup=False)
     return OK
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from spikepipe_assets.demo import compare, demo_deployment, demo_table, generate
+    from spikepipe_assets.demo import compare, demo_deployment, demo_table
     from spikepipe_assets.instance import default_home
     from spikepipe_assets.run import Request, process
 
-    console, out = Console(), options.out.absolute()
+    console, out = open_console(), options.out.absolute()
     data = out / "data"
     if data.exists():
-        console.print(f"{data} is there already: processing that")
+        console.print(f"{data} is there already: it is processed as it is", markup=False)
     else:
-        generate(
-            data,
-            console,
-            probes=options.probes,
-            seconds=options.seconds,
-            channels=options.channels,
-            seed=options.seed,
-        )
+        _generate(options, data, console)
     deployment = demo_deployment(out, sorter=options.sorter, n_jobs=options.n_jobs)
     request = Request(data, deployment, default_home(deployment.results))
     finished = process(request, console)
@@ -252,6 +235,19 @@ def _demo(options: argparse.Namespace) -> int:
     console.print(demo_table(finished, store, compare(finished, store, data)))
     _say_where(request, finished, console)
     return FAILED if finished.failed else OK
+
+
+def _generate(options: argparse.Namespace, out: Path, console: Console) -> Path:
+    from spikepipe_assets.demo import generate
+
+    return generate(
+        out,
+        console,
+        probes=options.probes,
+        seconds=options.seconds,
+        channels=options.channels,
+        seed=options.seed,
+    )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from rich.table import Table
 from spikepipe_assets.deployment import Deployment
 from spikepipe_assets.run import Finished, summaries, verdict
 from spikepipe_core.demo import DEFAULT_CHANNELS, ground_truth_folder, read_ground_truth, write_demo_session
+from spikepipe_core.params import SorterName
 from spikepipe_core.store import Store
 
 ACCURACY = 0.8
@@ -68,7 +69,7 @@ def generate(
         )
 
 
-def demo_deployment(out: Path, *, sorter: str, n_jobs: int | None) -> Deployment:
+def demo_deployment(out: Path, *, sorter: SorterName, n_jobs: int | None) -> Deployment:
     """Where the demo's results go, and the params it is processed with."""
     return Deployment(results=out / "results", data=out / "data", params=PARAMS, sorter=sorter, n_jobs=n_jobs)
 
@@ -96,10 +97,10 @@ def compare(finished: Finished, store: Store, data: Path) -> dict[str, Recovered
 def demo_table(finished: Finished, store: Store, recovered: dict[str, Recovered]) -> Table:
     """One line a probe: what went in, what came out, and how much of the truth that is."""
     table = Table(title="Demo", title_justify="left")
-    for column in ("probe", "duration (s)", "channels", "units", "true units recovered"):
-        table.add_column(column, justify="left" if column == "probe" else "right")
-    for column in (f"of those with SNR > {CLEAR_SNR:g}", "passing curation", "seconds", "outcome"):
-        table.add_column(column, justify="left" if column == "outcome" else "right")
+    clear = f"recovered, SNR > {CLEAR_SNR:g}"
+    numbers = ("duration (s)", "channels", "units", "true units recovered", clear, "passing", "seconds")
+    for column in ("probe", *numbers, "outcome"):
+        table.add_column(column, justify="right" if column in numbers else "left")
     for entry in finished.entries:
         for job in entry.jobs:
             facts, truth = summaries(store, entry, job.probe), recovered[job.probe]

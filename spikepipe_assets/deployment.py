@@ -107,20 +107,29 @@ class Deployment(BaseModel):
         ParamsError
             All that is wrong in any of them.
         """
+        params = apply_runmode(self._merged(entry), self.runmode)[0]
+        if typed:
+            params = merge(("the run's params", params.to_dict()), ("the launchpad", typed))[0]
+        return params
+
+    def runmode_changes(self) -> list[str]:
+        """What the run mode changes in the params, in words."""
+        return apply_runmode(self._merged(), self.runmode)[1]
+
+    def _merged(self, entry: SessionEntry | None = None) -> Params:
         layers: list[tuple[str, dict[str, Any]]] = [
             (str(self.params_file or "the deployment's params"), self.params)
         ]
         session_file = None if entry is None else find_session_params(entry)
         if session_file is not None:
             layers.append((str(session_file), read_params_file(session_file)))
-        layers += [("the command line", self.overrides), ("the launchpad", typed or {})]
-        params, origins = merge(*layers)
+        params, origins = merge(*layers, ("the command line", self.overrides))
         chosen = resolve_sorter(params, self.sorter)
         sections: dict[str, Any] = {"spikesorting": params.spikesorting.model_copy(update={"sorter": chosen})}
         if origins["job_dispatch.input"] == BUILT_IN:
             # Nobody asked for a format: leave it unset, so that it is detected.
             sections["job_dispatch"] = JobDispatchParams(**params.job_dispatch.model_dump(exclude={"input"}))
-        return apply_runmode(params.model_copy(update=sections), self.runmode)[0]
+        return params.model_copy(update=sections)
 
 
 def find_session_params(entry: SessionEntry) -> Path | None:

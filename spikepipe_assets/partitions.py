@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 
 import dagster as dg
 
 from spikepipe_core.store import SessionEntry
+
+# Pinned and tested: that Dagster calls it beta need not be told to every user at every start.
+warnings.filterwarnings(
+    "ignore", message=".*MultiToSingleDimensionPartitionMapping.*", category=dg.BetaWarning
+)
 
 SESSION, PROBE, SESSION_AND_PROBE = "session", "probe", "session_probe"
 

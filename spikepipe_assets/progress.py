@@ -10,6 +10,7 @@ from typing import Self
 import dagster as dg
 from dagster import DagsterEventType, EventLogEntry, RunsFilter
 from rich.console import Console
+from rich.markup import escape
 
 POLL_S = 0.5
 
@@ -78,7 +79,7 @@ class RunProgress:
         if event is None:
             self._doing[step] = entry.user_message
             if step in self._running and not entry.user_message.startswith(f"{step}: "):
-                self._print(f"  [dim]{step}: {entry.user_message}[/]")
+                self._print(f"  [dim]{step}: {escape(entry.user_message)}[/]")
         elif event.event_type is DagsterEventType.STEP_START:
             self._running[step] = time.monotonic()
         elif event.event_type is DagsterEventType.ASSET_MATERIALIZATION:
@@ -88,7 +89,7 @@ class RunProgress:
         elif event.event_type is DagsterEventType.STEP_SUCCESS and step in self._running:
             self._end(step, "skipped", self._doing.get(step, ""))
         elif event.event_type is DagsterEventType.STEP_UP_FOR_RETRY:
-            self._print(f"  {step}: failed, tried again: {event.message}")
+            self._print(f"  {step}: failed, tried again: {escape(event.message or '')}")
         elif event.event_type is DagsterEventType.STEP_FAILURE:
             failure = event.step_failure_data
             description = failure.user_failure_data.description if failure.user_failure_data else None
@@ -97,11 +98,11 @@ class RunProgress:
     def _end(self, step: str, how: str, words: str) -> None:
         began = self._running.pop(step, None)
         took = "" if began is None or how == "reused" else f" [dim]({time.monotonic() - began:.0f} s)[/]"
-        self._print(f"{MARKS[how]} {self._label} [bold]{step}[/]: {words.strip()}{took}")
+        self._print(f"{MARKS[how]} {self._label} [bold]{step}[/]: {escape(words.strip())}{took}")
 
     def _now(self) -> str:
         going = [f"{step} {time.monotonic() - began:.0f} s" for step, began in self._running.items()]
         return f"{self._label}: {', '.join(going) or 'waiting'}"
 
     def _print(self, text: str) -> None:
-        self._console.print(text, highlight=False)
+        self._console.print(text, soft_wrap=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from spikepipe_assets.assets.stage_asset import RECOMPUTE_TAG
@@ -18,6 +19,7 @@ from spikepipe_assets.instance import close_dead_runs, own_tags, prepare_home
 from spikepipe_assets.jobs import IN_PROCESS, PROBE_JOB, SESSION_JOB
 from spikepipe_assets.partitions import SESSION_PROBE, SESSIONS, probe_key, register
 from spikepipe_assets.progress import RunProgress
+from spikepipe_assets.terminal import new_log, only_our_lines
 from spikepipe_core.errors import NotAvailableError, SpikepipeError
 from spikepipe_core.graph import STAGES
 from spikepipe_core.ingest import Discovery, discover
@@ -75,6 +77,8 @@ def process(request: Request, console: Console) -> Finished:
     """
     deployment, store = request.deployment, request.deployment.store()
     params = deployment.effective_params()
+    for change in deployment.runmode_changes():
+        console.print(f"--runmode {deployment.runmode}: {change}", markup=False)
     found = discover(request.data, params.job_dispatch)
     _say_found(found, console)
     if problems := missing(params, found.jobs, store):
@@ -85,11 +89,13 @@ def process(request: Request, console: Console) -> Finished:
 
     prepare_home(request.home)
     os.environ["SPIKEPIPE_DEPLOYMENT"] = str(deployment.save(request.home))
-    with dg.DagsterInstance.get() as instance:
+    log = new_log(request.home)
+    console.print(f"log: {log}", style="dim")
+    with only_our_lines(log) as terminal, dg.DagsterInstance.get() as instance:
         if dead := close_dead_runs(instance):
-            console.print(f"{dead} interrupted run(s) closed; what they published is kept", style="yellow")
+            terminal.print(f"{dead} interrupted run(s) closed; what they published is kept", style="yellow")
         register(instance, entries)
-        seconds = _materialize_all(request, store, entries, instance, console)
+        seconds = _materialize_all(request, store, entries, instance, terminal)
     outcomes = _outcomes(store, entries)
     if not request.keep_scratch:
         _clear_scratch(store, entries, outcomes)
@@ -98,11 +104,11 @@ def process(request: Request, console: Console) -> Finished:
 
 def _say_found(found: Discovery, console: Console) -> None:
     for reader, why in found.readers.items():
-        console.print(f"{found.data_root}: read as {reader} ({why})", highlight=False)
+        console.print(f"{found.data_root}: read as {reader} ({why})", markup=False)
     for job in found.jobs:
-        console.print(f"  {job.session} / {job.probe}: {job.problem or job.recording_name}", highlight=False)
+        console.print(f"  {job.session} / {job.probe}: {job.problem or job.recording_name}", markup=False)
     for stream in found.ignored:
-        console.print(f"  not processed: {stream.stream} ({stream.reason})", style="dim", highlight=False)
+        console.print(f"  not processed: {stream.stream} ({stream.reason})", style="dim", markup=False)
 
 
 def _materialize_all(
@@ -292,7 +298,7 @@ def verdict(stages: dict[str, Outcome]) -> str:
         ]
         if causes:
             first = min(causes, key=lambda stage: stage.at)
-            return f"[{color}]{outcome}[/] at {first.stage}: {first.reason}"
+            return f"[{color}]{outcome}[/] at {first.stage}: {escape(first.reason)}"
     if not stages:
         return "[red]not run[/]"
     reused = sum(stage.reused for stage in stages.values())

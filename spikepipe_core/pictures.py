@@ -39,7 +39,8 @@ def channel_label_picture(recording: si.BaseRecording, labels: Mapping[str, str]
         if chosen.any():
             name = f"{label} ({chosen.sum()})" if labels else f"{chosen.sum()} channels"
             size = 10 if label == "good" else 28
-            axes.scatter(*locations[chosen].T[:2], s=size, marker="s", color=color, label=name, zorder=size)
+            x, depth = locations[chosen, 0], locations[chosen, 1]
+            axes.scatter(x, depth, s=size, marker="s", color=color, label=name, zorder=size)
     axes.set_xlabel("x (µm)")
     axes.set_ylabel("depth y (µm)")
     axes.margins(x=0.4)

@@ -81,7 +81,7 @@ def _download(name: str) -> Path:
         raise NotAvailableError(
             f"curation: the classifier {name!r} is not in the local cache and the Hugging Face hub did not give it "
             f"({_first_line(error)}). To work offline: run `hf download {repository}` where there is a network and "
-            "copy the cache (HF_HOME), or give the path of a folder with the model, or set the key to null to do without."
+            "copy the cache (HF_HOME), or give the path of a folder with the model, or set the key to null."
         ) from error
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import spikeinterface.core as si
 
-from spikepipe_core.ingest import RecordingJob
 from spikepipe_core.nwb import (
     NWB_SUFFIXES,
     ProbeData,
@@ -28,7 +27,7 @@ from spikepipe_core.stages.curation import read_labels
 from spikepipe_core.stages.lfp import check_surface_channels
 from spikepipe_core.stages.postprocessing import load_analyzer
 from spikepipe_core.stages.preprocessing import read_channel_labels
-from spikepipe_core.stages.recording import load_recording
+from spikepipe_core.stages.recording import device_name, load_recording
 from spikepipe_core.stages.stage import Built, Stage, Work
 from spikepipe_core.store import digest
 
@@ -86,11 +85,6 @@ def gather(work: Work) -> ProbeData:
     )
 
 
-def device_name(job: RecordingJob) -> str:
-    """Name of the physical probe: its key without the shank."""
-    return job.probe if job.group is None else job.probe.removesuffix(f"_group{job.group}")
-
-
 def _usable(work: Work, stage: str) -> bool:
     """Whether an output is there and was not overruled by a later failure or skip."""
     manifest = work.manifest(stage)
@@ -102,10 +96,10 @@ def _usable(work: Work, stage: str) -> bool:
 def _metadata(work: Work) -> SessionMetadata:
     entry = work.entry
     files = [entry.data / file for job in entry.jobs for file in job.files]
-    names = [job.recording_name for job in entry.jobs]
-    return read_session_metadata(
-        entry.session, files, entry.data, identifier=stable_identifier(entry.session, names)
-    )
+    made = {job.probe: work.of(job).manifest("recording") for job in entry.jobs}
+    versions = {probe: manifest.data_version for probe, manifest in made.items() if manifest}
+    identifier = stable_identifier(entry.session, versions)
+    return read_session_metadata(entry.session, files, entry.data, identifier=identifier)
 
 
 def _settings(params: Params) -> dict[str, Any]:

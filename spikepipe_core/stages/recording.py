@@ -123,10 +123,15 @@ def read_job(work: Work) -> dict[str, Any]:
     return json.loads((work.input("recording") / JOB).read_text())
 
 
+def device_name(job: ingest.RecordingJob) -> str:
+    """Name of the physical probe: its key without the shank."""
+    return job.probe if job.group is None else job.probe.removesuffix(f"_group{job.group}")
+
+
 def _load(work: Work, name: str) -> si.BaseRecording:
     recording = si.load(work.input("recording") / name, base_folder=work.data)
     if read_job(work)["times_reset"]:
-        recording.reset_times()
+        ingest.reset_times(recording)
     return recording
 
 
