@@ -197,10 +197,20 @@ def _fitting_value(place: KeyPath, given: GivenFlag) -> Any:
     for reading, problems in zip(readings, found, strict=True):
         if not problems:
             return reading
-    first = found[0][0]
-    deeper = first.path.removeprefix(dotted(place)).lstrip(".")
-    message = f"{deeper}: {first.message}" if deeper else first.message
-    raise _FlagError(message, first.suggestion, first.value if first.present else None)
+    raise _wrong(found[0], place)
+
+
+def _wrong(problems: list[Problem], place: KeyPath) -> _FlagError:
+    """Make one error of all that is wrong with a value; what lies deeper in it is named by its keys."""
+    first = problems[0]
+    if len(problems) == 1 and first.path == dotted(place):
+        return _FlagError(first.message, first.suggestion)
+    told = [
+        f"{problem.path.removeprefix(dotted(place)).lstrip('.')}: {problem.message}"
+        + (f"; {problem.suggestion}" if problem.suggestion else "")
+        for problem in problems
+    ]
+    return _FlagError("; ".join(told))
 
 
 def _readings(text: str) -> list[Any]:
@@ -252,8 +262,8 @@ def _older_layout(section: KeyPath, path: KeyPath, given: GivenFlag) -> list[Ass
         logger.warning("the command line: %s", change)
     assignments = [(place, found) for place, found in _leaves(today) if found != {} or _is_free(place)]
     for place, found in assignments:
-        for problem in _problems(place, found):
-            raise _FlagError(problem.message, problem.suggestion, problem.value)
+        if wrong := _problems(place, found):
+            raise _wrong(wrong, place)
     return assignments
 
 
@@ -295,8 +305,8 @@ def _spikeinterface_info(given: GivenFlag) -> list[Assignment]:
     if not is_file:
         raise _FlagError("needs a JSON object ({...}) or the path of a JSON file; there is no such file")
     info = read_params_file(Path(text))
-    for problem in _problems(place, info):
-        raise _FlagError(f"{text}: {problem.path}: {problem.message}", problem.suggestion)
+    if wrong := _problems(place, info):
+        raise _wrong(wrong, place)
     return [(place, info)]
 
 
@@ -338,7 +348,8 @@ def _suggestion(step: str, key: str) -> str | None:
     if step == "spikesorting" and key.startswith("sorter."):
         known += [f"sorter.{name}" for names in DOCUMENTED_ARGUMENTS.values() for name in names]
     deeper = [flag for flag in known if flag.rsplit(".", 1)[-1] == key]
-    similar = closest(key, [flag for flag in known if "." not in flag]) or closest(key, known)
+    alike = [flag for flag in known if ("." in flag) == ("." in key)]
+    similar = closest(key, alike) or closest(key, known)
     found = deeper[0] if deeper else similar
     if found:
         return f'did you mean "--{_as_typed(found)}"?'

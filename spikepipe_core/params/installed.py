@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from .metrics import DEFAULT_METRIC_PARAMS
@@ -21,7 +22,7 @@ from .sorter_defaults import DOCUMENTED_ARGUMENTS
 from .spikesorting import SPIKEINTERFACE_SORTER_NAMES, SorterName
 from .structure import field_by_key, known_keys, submodel
 
-__all__ = ["check_sorter_params", "installed_problems"]
+__all__ = ["check_sorter_params", "installed_problems", "sorter_arguments"]
 
 _OTHER_METRIC_ARGUMENTS = {
     "noise_cutoff": {"high_quantile", "low_quantile", "n_bins"},
@@ -72,14 +73,18 @@ def _sorter_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         arguments = _object_at(data, path)
         if arguments.keys() <= DOCUMENTED_ARGUMENTS[name]:
             continue
-        known = DOCUMENTED_ARGUMENTS[name] | set(_sorter_arguments(name))
+        known = sorter_arguments(name)
         yield from _unknown(path, arguments, known, f"an argument of {name} in the installed SpikeInterface")
 
 
-def _sorter_arguments(name: SorterName) -> Collection[str]:
+@cache
+def sorter_arguments(name: SorterName) -> frozenset[str]:
+    """Return the names of the arguments that a sorter takes, documented or known to the installed SpikeInterface."""
     from spikeinterface.sorters import get_default_sorter_params
 
-    return get_default_sorter_params(SPIKEINTERFACE_SORTER_NAMES[name])
+    return frozenset(
+        {*DOCUMENTED_ARGUMENTS[name], *get_default_sorter_params(SPIKEINTERFACE_SORTER_NAMES[name])}
+    )
 
 
 def _pipeline_problems(data: Mapping[str, Any]) -> Iterator[Problem]:

@@ -13,7 +13,15 @@ from pydantic import BaseModel, ValidationError
 from ..errors import ParamsError
 from .structure import all_paths, field_at, known_keys, submodel
 
-__all__ = ["InvalidParamsError", "Problem", "closest", "dotted", "origin_of", "validation_problems"]
+__all__ = [
+    "KEY_HINTS",
+    "InvalidParamsError",
+    "Problem",
+    "closest",
+    "dotted",
+    "origin_of",
+    "validation_problems",
+]
 
 _WORDING = (
     ("Input should be a valid ", "must be a "),
@@ -25,7 +33,7 @@ _WORDING = (
 )
 """How pydantic's sentences begin, and how ours do."""
 
-_HINTS = {
+KEY_HINTS = {
     "n_jobs": "the number of jobs belongs to the machine: give --n_jobs on the command line",
     "total_memory": "size chunks with chunk_duration",
     "chunk_size": "size chunks with chunk_duration",
@@ -199,8 +207,8 @@ def _suggest_key(root: type[BaseModel], path: tuple[str | int, ...]) -> str | No
     """Suggest the closest key of the same object, else the place where just this key is known."""
     *parents, name = path
     name = str(name)
-    if name in _HINTS:
-        return _HINTS[name]
+    if name in KEY_HINTS:
+        return KEY_HINTS[name]
     field = field_at(root, parents) if parents else None
     model = root if not parents else submodel(field.annotation) if field is not None else None
     similar = closest(name, known_keys(model)) if model is not None else None
