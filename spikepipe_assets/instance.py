@@ -32,6 +32,14 @@ def own_tags() -> dict[str, str]:
     return {HOST_TAG: socket.gethostname(), PID_TAG: str(os.getpid())}
 
 
+GOING = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+
+
+def others_running(instance: dg.DagsterInstance) -> bool:
+    """Whether any run is under way in the instance, such as one that a person started in the UI."""
+    return bool(instance.get_runs(RunsFilter(statuses=GOING), limit=1))
+
+
 def close_dead_runs(instance: dg.DagsterInstance) -> int:
     """End the runs whose `spikepipe` process on this host was killed, and free what they held.
 
@@ -42,10 +50,9 @@ def close_dead_runs(instance: dg.DagsterInstance) -> int:
     int
         How many there were.
     """
-    going = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
     dead = [
         run
-        for run in instance.get_runs(RunsFilter(statuses=going))
+        for run in instance.get_runs(RunsFilter(statuses=GOING))
         if run.tags.get(HOST_TAG) == socket.gethostname() and not _lives(int(run.tags.get(PID_TAG, 0)))
     ]
     for run in dead:

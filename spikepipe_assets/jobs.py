@@ -22,26 +22,25 @@ STEP_PROCESSES = dg.multiprocess_executor.configured(
 """Each step in a process of its own: a crash takes one output with it. Two at a time: motion beside sorting."""
 
 PROBE_JOB, SESSION_JOB = "probe", "session_nwb"
-IN_PROCESS = "_reused"
-"""Suffix of the jobs that run in the calling process: for outputs that are all up to date, a process each is waste."""
 
 
 def build_jobs() -> list[UnresolvedAssetJobDefinition]:
-    """Both jobs, each also to be run in the calling process."""
-    of_probe = [name for name, stage in STAGES.items() if stage.scope == "probe"]
-    of_session = [name for name, stage in STAGES.items() if stage.scope == "session"]
-    wanted = [
-        (PROBE_JOB, of_probe, SESSION_PROBE, "Every output of one recording job."),
-        (SESSION_JOB, of_session, SESSIONS, "The NWB file of one session."),
-    ]
+    """One job for everything of a recording job, one for everything of a session."""
     return [
         dg.define_asset_job(
-            name + suffix,
-            selection=dg.AssetSelection.assets(*assets),
-            partitions_def=partitions,
-            description=description,
-            executor_def=executor,
-        )
-        for name, assets, partitions, description in wanted
-        for suffix, executor in (("", STEP_PROCESSES), (IN_PROCESS, dg.in_process_executor))
+            PROBE_JOB,
+            selection=dg.AssetSelection.assets(*_names("probe")),
+            partitions_def=SESSION_PROBE,
+            description="Every output of one recording job.",
+        ),
+        dg.define_asset_job(
+            SESSION_JOB,
+            selection=dg.AssetSelection.assets(*_names("session")),
+            partitions_def=SESSIONS,
+            description="The NWB file of one session.",
+        ),
     ]
+
+
+def _names(scope: str) -> list[str]:
+    return [name for name, stage in STAGES.items() if stage.scope == scope]

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from spikepipe_assets.assets.stage_asset import RECOMPUTE_TAG
 from spikepipe_assets.deployment import Deployment
-from spikepipe_assets.instance import close_dead_runs, own_tags, prepare_home
-from spikepipe_assets.jobs import IN_PROCESS, PROBE_JOB, SESSION_JOB
+from spikepipe_assets.instance import close_dead_runs, others_running, own_tags, prepare_home
+from spikepipe_assets.jobs import PROBE_JOB, SESSION_JOB
 from spikepipe_assets.partitions import SESSION_PROBE, SESSIONS, probe_key, register
 from spikepipe_assets.progress import RunProgress
 from spikepipe_assets.terminal import new_log, only_our_lines
@@ -26,10 +26,13 @@ from spikepipe_core.ingest import Discovery, discover
 from spikepipe_core.preflight import missing
 from spikepipe_core.produce import is_current
 from spikepipe_core.stages.stage import Work
-from spikepipe_core.store import Outcome, SessionEntry, Store
+from spikepipe_core.store import Outcome, SessionEntry, Store, session_entries
 from spikepipe_core.store.files import remove
 
 INVOCATION_TAG = "spikepipe/invocation"
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Run config that leaves the events to `RunProgress` and the UI."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,10 @@ def process(request: Request, console: Console) -> Finished:
     _say_found(found, console)
     if problems := missing(params, found.jobs, store):
         raise NotAvailableError("the run cannot start:\n" + "\n".join(f"- {problem}" for problem in problems))
-    entries = store.registry.add(found.data_root, found.jobs)
+    entries = session_entries(found.data_root, found.jobs)
     for entry in entries:
         deployment.effective_params(entry)  # a session's own params file must not fail halfway
+    store.registry.add(entries)
 
     prepare_home(request.home)
     os.environ["SPIKEPIPE_DEPLOYMENT"] = str(deployment.save(request.home))
@@ -96,9 +100,9 @@ def process(request: Request, console: Console) -> Finished:
             terminal.print(f"{dead} interrupted run(s) closed; what they published is kept", style="yellow")
         register(instance, entries)
         seconds = _materialize_all(request, store, entries, instance, terminal)
-    outcomes = _outcomes(store, entries)
-    if not request.keep_scratch:
-        _clear_scratch(store, entries, outcomes)
+        outcomes = _outcomes(store, entries)
+        if not request.keep_scratch and not others_running(instance):
+            _clear_scratch(store, entries, outcomes)
     return Finished(entries, outcomes, seconds)
 
 
@@ -141,8 +145,6 @@ def _materialize(
         if probe is None
         else (SESSION_PROBE, probe_key(entry.session, probe), PROBE_JOB)
     )
-    if not request.recompute and _all_current(request.deployment, store, entry, probe):
-        job += IN_PROCESS
     invocation = uuid.uuid4().hex
     tags = {
         **partitions.get_tags_for_partition_key(key),
@@ -153,14 +155,20 @@ def _materialize(
         **({RECOMPUTE_TAG: "true"} if request.recompute else {}),
     }
     label = entry.session if probe is None else f"{entry.session} / {probe}"
+    in_process = not request.recompute and _all_current(request.deployment, store, entry, probe)
     with RunProgress(instance, (INVOCATION_TAG, invocation), label, console):
-        dg.execute_job(
-            dg.reconstructable(_JOBS[job]),
-            instance=instance,
-            tags=tags,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            raise_on_error=False,
-        )
+        if in_process:
+            _job(job).execute_in_process(
+                instance=instance, partition_key=key, tags=tags, run_config=QUIET, raise_on_error=False
+            )
+        else:
+            dg.execute_job(
+                dg.reconstructable(_JOBS[job]),
+                instance=instance,
+                tags=tags,
+                run_config=QUIET,
+                raise_on_error=False,
+            )
 
 
 def _all_current(deployment: Deployment, store: Store, entry: SessionEntry, probe: str | None) -> bool:
@@ -190,27 +198,12 @@ def probe_job() -> dg.JobDefinition:
     return _job(PROBE_JOB)
 
 
-def probe_job_in_process() -> dg.JobDefinition:
-    """The same, all steps in this process."""
-    return _job(PROBE_JOB + IN_PROCESS)
-
-
 def session_job() -> dg.JobDefinition:
     """For Dagster to find the job again in a step's process."""
     return _job(SESSION_JOB)
 
 
-def session_job_in_process() -> dg.JobDefinition:
-    """The same, all steps in this process."""
-    return _job(SESSION_JOB + IN_PROCESS)
-
-
-_JOBS = {
-    PROBE_JOB: probe_job,
-    PROBE_JOB + IN_PROCESS: probe_job_in_process,
-    SESSION_JOB: session_job,
-    SESSION_JOB + IN_PROCESS: session_job_in_process,
-}
+_JOBS = {PROBE_JOB: probe_job, SESSION_JOB: session_job}
 
 
 def _outcomes(store: Store, entries: list[SessionEntry]) -> dict[tuple[str, str | None], dict[str, Outcome]]:
@@ -226,11 +219,11 @@ def _outcomes(store: Store, entries: list[SessionEntry]) -> dict[tuple[str, str 
 def _clear_scratch(
     store: Store, entries: list[SessionEntry], outcomes: dict[tuple[str, str | None], dict[str, Outcome]]
 ) -> None:
-    """Remove the traces of recording jobs that need them no more."""
+    """Remove the traces of sessions that need them no more; a failed one is about to be tried again."""
     for entry in entries:
-        for job in entry.jobs:
-            stages = outcomes[entry.session, job.probe].values()
-            if all(outcome.outcome != "failed" for outcome in stages):
+        stages = [stage for probe in entry.probes for stage in outcomes[entry.session, probe].values()]
+        if all(stage.outcome != "failed" for stage in stages):
+            for job in entry.jobs:
                 remove(store.scratch.root / entry.session_folder / job.recording_name)
 
 

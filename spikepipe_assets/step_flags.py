@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -28,7 +28,7 @@ from spikepipe_core.params import (
 from spikepipe_core.params.installed import sorter_arguments
 from spikepipe_core.params.problems import KEY_HINTS, closest, dotted, validation_problems
 from spikepipe_core.params.sorter_defaults import DOCUMENTED_ARGUMENTS
-from spikepipe_core.params.structure import all_paths, field_at, field_by_key, known_keys, submodel
+from spikepipe_core.params.structure import all_paths, field_at, field_by_key, known_keys, leaves, submodel
 
 __all__ = ["known_flags", "overrides_of"]
 
@@ -260,7 +260,7 @@ def _older_layout(section: KeyPath, path: KeyPath, given: GivenFlag) -> list[Ass
         return None
     for change in changes:
         logger.warning("the command line: %s", change)
-    assignments = [(place, found) for place, found in _leaves(today) if found != {} or _is_free(place)]
+    assignments = [(place, found) for place, found in leaves(today) if found != {} or _is_free(place)]
     for place, found in assignments:
         if wrong := _problems(place, found):
             raise _wrong(wrong, place)
@@ -377,14 +377,6 @@ def _takes(field_or_annotation: Any, kind: type) -> bool:
     if get_origin(annotation) in (Union, UnionType):
         return any(_takes(part, kind) for part in get_args(annotation))
     return annotation is kind or get_origin(annotation) is kind
-
-
-def _leaves(node: dict[str, Any], path: KeyPath = ()) -> Iterator[Assignment]:
-    for key, value in node.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, (*path, key))
-        else:
-            yield (*path, key), value
 
 
 def _put(target: dict[str, Any], path: KeyPath, value: Any) -> None:

@@ -15,7 +15,12 @@ from spikepipe_assets.deployment import FILE_NAME
 from spikepipe_assets.instance import prepare_home
 from spikepipe_core.errors import NotAvailableError
 
-CODE = ["-m", "spikepipe_assets.definitions"]
+WORKSPACE = """\
+load_from:
+  - python_module:
+      module_name: spikepipe_assets.definitions
+      location_name: spikepipe
+"""
 
 
 def serve(home: Path, host: str, port: int) -> int:
@@ -41,9 +46,11 @@ def serve(home: Path, host: str, port: int) -> int:
     _require_free(host, port)
     prepare_home(home)
     os.environ["SPIKEPIPE_DEPLOYMENT"] = str(home / FILE_NAME)
+    workspace = home / "workspace.yaml"
+    workspace.write_text(WORKSPACE)
     commands = [
-        [sys.executable, "-m", "dagster_webserver", *CODE, "-h", host, "-p", str(port)],
-        [sys.executable, "-m", "dagster", "daemon", "run", *CODE],
+        [sys.executable, "-m", "dagster_webserver", "-w", str(workspace), "-h", host, "-p", str(port)],
+        [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)],
     ]
     processes = [subprocess.Popen(command) for command in commands]
     print(f"Dagster UI: http://{host}:{port}   (Ctrl-C to stop)", flush=True)

@@ -3,7 +3,7 @@
 from spikepipe_core.store.ledger import Ledger, Outcome
 from spikepipe_core.store.manifest import Manifest
 from spikepipe_core.store.publish import Area, Draft, OutputRef
-from spikepipe_core.store.registry import Registry, SessionEntry
+from spikepipe_core.store.registry import Registry, SessionEntry, session_entries
 from spikepipe_core.store.store import Store
 from spikepipe_core.store.versions import data_version, digest
 
@@ -19,4 +19,5 @@ __all__ = [
     "Store",
     "data_version",
     "digest",
+    "session_entries",
 ]

@@ -32,35 +32,39 @@ class SessionEntry(BaseModel):
         return next((job for job in self.jobs if job.probe == probe), None)
 
 
+def session_entries(data: Path, jobs: tuple[RecordingJob, ...]) -> list[SessionEntry]:
+    """Discovered jobs, session by session; nothing is written.
+
+    Raises
+    ------
+    BadDataError
+        Two jobs of one session would have the same probe key or recording name.
+    """
+    sessions = {job.session: job.session_folder for job in jobs}
+    entries = [
+        SessionEntry(
+            session=session,
+            session_folder=folder,
+            data=data,
+            jobs=tuple(job for job in jobs if job.session == session),
+        )
+        for session, folder in sessions.items()
+    ]
+    for entry in entries:
+        _refuse_twins(entry)
+    return entries
+
+
 class Registry:
     """Registered sessions under the results root, one file a session."""
 
     def __init__(self, root: Path):
         self.root = Path(root)
 
-    def add(self, data: Path, jobs: tuple[RecordingJob, ...]) -> list[SessionEntry]:
-        """Register discovered jobs, session by session.
-
-        Raises
-        ------
-        BadDataError
-            Two jobs of one session would have the same probe key or recording name.
-        """
-        sessions = {job.session: job.session_folder for job in jobs}
-        entries = [
-            SessionEntry(
-                session=session,
-                session_folder=folder,
-                data=data,
-                jobs=tuple(job for job in jobs if job.session == session),
-            )
-            for session, folder in sessions.items()
-        ]
-        for entry in entries:
-            _refuse_twins(entry)
+    def add(self, entries: list[SessionEntry]) -> None:
+        """Register sessions; one that is known already is replaced by what was found now."""
         for entry in entries:
             write_json(self._path(entry.session_folder, entry.session), entry.model_dump(mode="json"))
-        return entries
 
     def sessions(self) -> list[SessionEntry]:
         """All registered sessions, ordered by key."""
