@@ -11,7 +11,7 @@ import pytest
 
 from spikepipe_core.params import JobDispatchParams, Params
 from spikepipe_core.stages.stage import Stage, Work
-from spikepipe_core.store import SessionEntry, Store
+from spikepipe_core.store import Store, session_entries
 
 DEMO_CHANNELS, DEMO_SECONDS = 16, 12.0
 
@@ -70,7 +70,22 @@ def make_work(probe_stages: dict[str, Stage], tiny_params: Callable[..., Params]
 
         found = discover(data, JobDispatchParams())
         store = Store(results)
-        entry: SessionEntry = store.registry.add(found.data_root, found.jobs)[0]
+        entries = session_entries(found.data_root, found.jobs)
+        store.registry.add(entries)
+        entry = entries[0]
         return Work(store, entry, entry.jobs[0], params or tiny_params(), stages or probe_stages)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def preprocessed_session(
+    demo_data: Path, make_work: Callable[..., Work], tmp_path_factory: pytest.TempPathFactory
+) -> Work:
+    """The demo session with its recording and preprocessed recording made. To be read only."""
+    from spikepipe_core.produce import produce
+
+    work = make_work(demo_data, tmp_path_factory.mktemp("preprocessed") / "results")
+    for name in ("recording", "preprocessed_recording"):
+        produce(work.stages[name], work)
+    return work

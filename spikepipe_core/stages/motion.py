@@ -53,7 +53,9 @@ def estimate_motion(
         The estimate failed; the message has SpikeInterface's reason.
     """
     # Drawn by SpikeInterface itself the noise levels, and so the motion, would differ from run to run.
-    noise = si.get_noise_levels(recording, return_in_uV=False, random_slices_kwargs={"seed": SEED})
+    noise = si.get_noise_levels(
+        recording, return_in_uV=False, random_slices_kwargs={"seed": SEED}, **job_kwargs
+    )
     try:
         _, info = spre.compute_motion(
             recording,

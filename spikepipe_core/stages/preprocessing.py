@@ -14,6 +14,8 @@ Settings that decide: the `preprocessing` section, without `motion_correction` a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +23,7 @@ import numpy as np
 import spikeinterface.core as si
 import spikeinterface.preprocessing as spre
 
-from spikepipe_core.errors import BadDataError, SkippedByRule
+from spikepipe_core.errors import ParamsError, SkippedByRule, SpikepipeError
 from spikepipe_core.params import Params, PreprocessingParams
 from spikepipe_core.pictures import channel_label_picture
 from spikepipe_core.stages.recording import load_recording
@@ -30,6 +32,9 @@ from spikepipe_core.stages.stage import Built, Stage, Work
 BAD_LABELS = ("dead", "noise")
 OUT_LABEL = "out"
 LABEL_PROPERTY = "channel_labels"
+
+SEED = 0
+"""Of the random chunks from which the gain control of the spatial filter takes its floor."""
 
 
 @dataclass(frozen=True)
@@ -69,23 +74,32 @@ def preprocess(
     ------
     SkippedByRule
         Too short, or too many bad channels.
+    ParamsError
+        SpikeInterface refuses a step, or an argument of it, for this recording.
     """
     _require_duration(recording, params.min_preprocessing_duration)
     if recording.get_dtype().kind == "u":
         recording = spre.unsigned_to_signed(recording)
     if params.custom_preprocessing_pipeline is not None:
-        return _custom(recording, params.custom_preprocessing_pipeline)
+        pipeline = params.custom_preprocessing_pipeline
+        with _refusal_explained(f"preprocessing.custom_preprocessing_pipeline {list(pipeline)}"):
+            return _custom(recording, pipeline)
+    with _refusal_explained("preprocessing"):
+        return _default(recording, params, job_kwargs or {})
 
-    filtered, filter_step = _temporal_filter(recording, params)
-    shifted, shift_steps = _phase_shift(filtered, params)
-    labels = _label_channels(shifted, params, job_kwargs or {})
-    _require_good_channels(labels, params.max_bad_channel_fraction)
-    denoised, denoise_steps = _denoise(shifted, labels, params)
-    return Preprocessed(
-        recording=denoised,
-        channel_labels=labels,
-        steps=(filter_step, *shift_steps, "detect_bad_channels", *denoise_steps),
-    )
+
+@contextmanager
+def _refusal_explained(what: str) -> Iterator[None]:
+    """Turn SpikeInterface's refusal of a value into an error that says which params to look at."""
+    try:
+        yield
+    except SpikepipeError:
+        raise
+    except (TypeError, ValueError, KeyError, AssertionError) as error:
+        raise ParamsError(
+            f"{what} cannot be applied to this recording: {error}. Correct the step's params; "
+            "see SpikeInterface's documentation of its preprocessing."
+        ) from error
 
 
 def _require_duration(recording: si.BaseRecording, minimum_s: float) -> None:
@@ -99,14 +113,23 @@ def _require_duration(recording: si.BaseRecording, minimum_s: float) -> None:
 
 def _custom(recording: si.BaseRecording, pipeline: dict[str, Any]) -> Preprocessed:
     """Apply a user's own pipeline, step by step, in SpikeInterface's dictionary form."""
-    try:
-        processed = spre.apply_preprocessing_pipeline(recording, pipeline) if pipeline else recording
-    except (TypeError, ValueError, KeyError, AssertionError) as error:
-        raise BadDataError(
-            f"preprocessing.custom_preprocessing_pipeline {list(pipeline)} cannot be applied: {error}. "
-            "Correct the step or its arguments; see SpikeInterface's preprocessing pipelines."
-        ) from error
+    processed = spre.apply_preprocessing_pipeline(recording, pipeline) if pipeline else recording
     return Preprocessed(processed, {}, tuple(pipeline))
+
+
+def _default(
+    recording: si.BaseRecording, params: PreprocessingParams, job_kwargs: dict[str, Any]
+) -> Preprocessed:
+    filtered, filter_step = _temporal_filter(recording, params)
+    shifted, shift_steps = _phase_shift(filtered, params)
+    labels = _label_channels(shifted, params, job_kwargs)
+    _require_good_channels(labels, params.max_bad_channel_fraction)
+    denoised, denoise_steps = _denoise(shifted, labels, params)
+    return Preprocessed(
+        recording=denoised,
+        channel_labels=labels,
+        steps=(filter_step, *shift_steps, "detect_bad_channels", *denoise_steps),
+    )
 
 
 def _temporal_filter(
@@ -168,17 +191,18 @@ def _denoise(
         return [channel for channel in present if labels[str(channel)] in wanted]
 
     recording.set_property(LABEL_PROPERTY, np.array([labels[str(c)] for c in recording.channel_ids]))
-    if params.remove_out_channels and having(OUT_LABEL):
-        recording = recording.remove_channels(having(OUT_LABEL))
-        steps.append("remove_out_channels")
     bad = having(*BAD_LABELS)
-    if len(bad) == recording.get_num_channels():
+    out = having(OUT_LABEL) if params.remove_out_channels else []
+    if len(out) + len(bad) == recording.get_num_channels():
         raise SkippedByRule("every channel is dead, noisy or outside the brain")
+    if out:
+        recording = recording.remove_channels(out)
+        steps.append("remove_out_channels")
     if params.denoising_strategy == "destripe":
         if bad:
             recording = spre.interpolate_bad_channels(recording, bad)
             steps.append("interpolate_bad_channels")
-        recording = spre.highpass_spatial_filter(recording, **params.highpass_spatial_filter.model_dump())
+        recording = _spatial_filter(recording, params)
         steps.append("highpass_spatial_filter")
     else:
         good = [channel for channel in recording.channel_ids if channel not in set(bad)]
@@ -195,6 +219,23 @@ def _denoise(
         recording = recording.remove_channels(bad)
         steps.append("remove_bad_channels")
     return recording, tuple(steps)
+
+
+def _spatial_filter(recording: si.BaseRecording, params: PreprocessingParams) -> si.BaseRecording:
+    arguments = params.highpass_spatial_filter.model_dump()
+    for key in ("n_channel_pad", "n_channel_taper"):  # a short probe has fewer channels to mirror
+        if arguments[key] is not None:
+            arguments[key] = min(arguments[key], recording.get_num_channels())
+    # The gain control's floor; drawn by the filter itself it would differ from run to run.
+    floor = si.get_noise_levels(
+        recording,
+        method="rms",
+        return_in_uV=False,
+        random_slices_kwargs={"seed": SEED},
+        n_jobs=1,
+        progress_bar=False,
+    )
+    return spre.highpass_spatial_filter(recording, rms_values=floor, **arguments)
 
 
 def build(work: Work) -> Built:

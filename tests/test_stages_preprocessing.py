@@ -1,0 +1,263 @@
+"""Preprocessing does what its steps are called, with SpikeInterface's own functions, and says what it did."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import spikeinterface.core as si
+import spikeinterface.extractors as se
+import spikeinterface.preprocessing as spre
+
+from spikepipe_core.demo import ground_truth_folder, read_ground_truth
+from spikepipe_core.errors import ParamsError, SkippedByRule
+from spikepipe_core.produce import produce
+from spikepipe_core.stages.preprocessing import LABEL_PROPERTY, preprocess
+
+DEAD, NOISY = "imec0.ap#AP8", "imec0.ap#AP10"
+
+
+@pytest.fixture(scope="module")
+def raw(demo_data):
+    return se.read_spikeglx(demo_data / "demo_g0", stream_id="imec0.ap").frame_slice(0, 60_000)
+
+
+@pytest.fixture
+def labels(monkeypatch, raw):
+    """Channel labels that the detection gives: detection takes seconds and is tested by itself."""
+    given = dict.fromkeys(raw.channel_ids, "good") | {DEAD: "dead", NOISY: "noise"}
+
+    def detect(recording, **_):
+        found = np.array([given[channel] for channel in recording.channel_ids])
+        return recording.channel_ids[found != "good"], found
+
+    monkeypatch.setattr(spre, "detect_bad_channels", detect)
+    return given
+
+
+@pytest.fixture
+def section(tiny_params):
+    return lambda **values: tiny_params(preprocessing=values).preprocessing
+
+
+def traces(recording):
+    return recording.get_traces(start_frame=10_000, end_frame=40_000).astype("float64")
+
+
+def assert_same(ours, plain):
+    """Equal but for the last bit."""
+    assert list(ours.channel_ids) == list(plain.channel_ids)
+    assert ours.get_dtype() == plain.get_dtype()
+    assert np.abs(traces(ours) - traces(plain)).max() <= 1
+    assert np.array_equal(ours.get_channel_locations(), plain.get_channel_locations())
+
+
+# --- equal to plain SpikeInterface -----------------------------------------------------------------------
+
+
+def test_defaults_equal_plain_spikeinterface(raw, labels, section):
+    plain = spre.highpass_filter(raw, freq_min=300.0, margin_ms=5.0)
+    plain = spre.phase_shift(plain, margin_ms=100.0)
+    plain = plain.remove_channels([DEAD, NOISY])
+    plain = spre.common_reference(plain, reference="global", operator="median")
+    ours = preprocess(raw, section())
+    assert_same(ours.recording, plain)
+    assert np.abs(traces(ours.recording)).max() > 20, "there is a signal to compare"
+    assert ours.steps == (
+        "highpass_filter",
+        "phase_shift",
+        "detect_bad_channels",
+        "remove_bad_channels",
+        "common_reference",
+    )
+
+
+def test_bandpass_equals_plain_spikeinterface(raw, labels, section):
+    plain = spre.bandpass_filter(raw, freq_min=400.0, freq_max=5000.0, margin_ms=5.0)
+    plain = spre.phase_shift(plain, margin_ms=100.0).remove_channels([DEAD, NOISY])
+    plain = spre.common_reference(plain, reference="local", operator="average")
+    params = section(
+        filter_type="bandpass",
+        bandpass_filter={"freq_min": 400.0, "freq_max": 5000.0},
+        common_reference={"reference": "local", "operator": "average"},
+    )
+    assert_same(preprocess(raw, params).recording, plain)
+
+
+def test_destripe_equals_plain_spikeinterface(raw, labels, section):
+    plain = spre.highpass_filter(raw, freq_min=300.0, margin_ms=5.0)
+    plain = spre.phase_shift(plain, margin_ms=100.0)
+    plain = spre.interpolate_bad_channels(plain, [DEAD, NOISY])
+    plain = spre.highpass_spatial_filter(
+        plain, n_channel_pad=16, n_channel_taper=None, agc_window_length_s=0.01, highpass_butter_wn=0.01
+    ).remove_channels([DEAD, NOISY])
+    ours = preprocess(raw, section(denoising_strategy="destripe"))
+    assert_same(ours.recording, plain)
+    assert ours.steps[-3:] == ("interpolate_bad_channels", "highpass_spatial_filter", "remove_bad_channels")
+    again = preprocess(raw, section(denoising_strategy="destripe"))
+    assert np.array_equal(traces(ours.recording), traces(again.recording)), "nothing is drawn at random"
+
+
+def test_without_declared_sampling_offsets_nothing_is_shifted(raw, labels, section):
+    bare = raw.clone()
+    bare.delete_property("inter_sample_shift")
+    assert "phase_shift" not in preprocess(bare, section()).steps
+
+
+def test_unsigned_counts_are_centred(raw, labels, section):
+    signed = spre.astype(raw, "int16")
+    counts = signed.get_traces().astype("int32") + 2**15
+    unsigned = si.NumpyRecording(
+        [counts.astype("uint16")], raw.sampling_frequency, channel_ids=raw.channel_ids
+    )
+    signed.copy_metadata(unsigned)
+    assert_same(preprocess(unsigned, section()).recording, preprocess(signed, section()).recording)
+
+
+# --- bad channels ----------------------------------------------------------------------------------------
+
+
+def test_bad_channels_are_found_and_removed_as_labelled(preprocessed_session, demo_data):
+    _, facts = read_ground_truth(ground_truth_folder(demo_data, "imec0"))
+    manifest = preprocessed_session.manifest("preprocessed_recording")
+    found = manifest.summary["channel_labels"]
+    assert {c for c, label in found.items() if label == "dead"} == set(facts.dead_channels) == {DEAD}
+    assert {c for c, label in found.items() if label == "noise"} == set(facts.noisy_channels) == {NOISY}
+    kept = si.load(preprocessed_session.input("preprocessed_recording"), base_folder=demo_data)
+    assert set(kept.channel_ids) == {c for c, label in found.items() if label == "good"}
+    assert set(kept.get_property(LABEL_PROPERTY)) == {"good"}
+    assert manifest.summary["result"] == "14 of 16 channels kept"
+    assert (manifest.summary["channels_dead"], manifest.summary["channels_noise"]) == (1, 1)
+    assert "channel labels" in manifest.pictures
+
+
+def test_bad_channels_may_be_kept_and_do_not_disturb_the_good_ones(raw, labels, section):
+    kept = preprocess(raw, section(remove_bad_channels=False)).recording
+    assert list(kept.channel_ids) == list(raw.channel_ids)
+    assert list(kept.get_property(LABEL_PROPERTY)) == list(labels.values())
+    removed = preprocess(raw, section()).recording
+    assert np.array_equal(traces(kept.select_channels(removed.channel_ids)), traces(removed))
+
+
+def test_kept_bad_channels_are_interpolated_by_destriping(raw, labels, section):
+    ours = preprocess(raw, section(remove_bad_channels=False, denoising_strategy="destripe"))
+    assert list(ours.recording.channel_ids) == list(raw.channel_ids)
+    assert ours.steps[-2:] == ("interpolate_bad_channels", "highpass_spatial_filter")
+
+
+@pytest.mark.parametrize(("remove", "channels"), [(True, 12), (False, 14)])
+def test_channels_outside_the_brain(raw, labels, section, remove, channels):
+    outside = list(raw.channel_ids[-2:])
+    labels.update(dict.fromkeys(outside, "out"))
+    ours = preprocess(raw, section(remove_out_channels=remove)).recording
+    assert ours.get_num_channels() == channels
+    assert set(outside).isdisjoint(ours.channel_ids) is remove
+
+
+def test_too_many_bad_channels_skip_the_recording(raw, labels, section):
+    with pytest.raises(SkippedByRule) as skipped:
+        preprocess(raw, section(max_bad_channel_fraction=0.1))
+    for words in ("2 of 16 channels", "12%", "preprocessing.max_bad_channel_fraction = 0.1"):
+        assert words in skipped.value.reason
+    labels.update(dict.fromkeys(labels, "out"))
+    with pytest.raises(SkippedByRule, match="every channel"):
+        preprocess(raw, section())
+
+
+def test_too_short_a_recording_is_skipped(raw, section):
+    with pytest.raises(SkippedByRule) as skipped:
+        preprocess(raw, section(min_preprocessing_duration=120))
+    assert skipped.value.reason == (
+        "the recording lasts 2.0 s, less than preprocessing.min_preprocessing_duration = 120 s"
+    )
+
+
+# --- a pipeline of one's own, and bad params -----------------------------------------------------------------
+
+
+def test_a_custom_pipeline_replaces_the_default_one(raw, section):
+    pipeline = {"bandpass_filter": {"freq_min": 500.0, "freq_max": 4000.0}, "common_reference": {}}
+    ours = preprocess(raw, section(custom_preprocessing_pipeline=pipeline))
+    plain = spre.common_reference(spre.bandpass_filter(raw, freq_min=500.0, freq_max=4000.0))
+    assert_same(ours.recording, plain)
+    assert ours.steps == ("bandpass_filter", "common_reference")
+    assert ours.channel_labels == {}
+
+
+def test_an_empty_custom_pipeline_does_nothing(raw, section):
+    ours = preprocess(raw, section(custom_preprocessing_pipeline={}))
+    assert ours.recording is raw
+    assert ours.steps == ()
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "words"),
+    [({"polish": {}}, "polish"), ({"bandpass_filter": {"freq_mni": 500.0}}, "freq_mni")],
+)
+def test_an_unknown_step_or_argument_is_named(raw, section, pipeline, words):
+    with pytest.raises(ParamsError, match="custom_preprocessing_pipeline") as wrong:
+        preprocess(raw, section(custom_preprocessing_pipeline=pipeline))
+    assert words in str(wrong.value)
+
+
+def test_a_value_that_does_not_suit_the_recording_is_a_params_error(raw, labels, section):
+    with pytest.raises(ParamsError, match=r"preprocessing cannot be applied to this recording: .*frequenc"):
+        preprocess(raw, section(filter_type="bandpass", bandpass_filter={"freq_max": 20_000.0}))
+
+
+# --- the output --------------------------------------------------------------------------------------------
+
+
+def test_results_and_data_may_be_moved(preprocessed_session, demo_data, tmp_path):
+    results, data = tmp_path / "elsewhere", tmp_path / "archive" / "raw"
+    shutil.copytree(preprocessed_session.store.results.root, results)
+    shutil.copytree(demo_data, data)
+    path = next((results / "demo_g0/preprocessed").glob("*.json"))
+    moved = si.load(path, base_folder=data)
+    here = si.load(preprocessed_session.input("preprocessed_recording"), base_folder=demo_data)
+    assert_same(moved, here)
+    files = [
+        Path(entry.get("folder_path") or entry["file_path"])
+        for entry in _sources(moved.to_dict(recursive=True))
+    ]
+    assert files and all(data in file.parents for file in files)
+    for file in results.rglob("*.json"):
+        assert str(demo_data) not in file.read_text() or file.parent.name == "sessions", file
+
+
+def _sources(described):
+    """Every description of a raw file in a chain."""
+    kwargs = described.get("kwargs", {})
+    if "folder_path" in kwargs or "file_path" in kwargs:
+        yield kwargs
+    for value in kwargs.values():
+        if isinstance(value, dict) and "kwargs" in value:
+            yield from _sources(value)
+
+
+def test_the_stage_is_redone_for_other_raw_files(preprocessed_session, demo_data, make_work, tmp_path):
+    work = make_work(demo_data, tmp_path / "results")
+    first = produce(work.stages["recording"], work)
+    assert first.outcome.data_version == preprocessed_session.manifest("recording").data_version
+    data = tmp_path / "data"
+    shutil.copytree(demo_data, data)
+    binary = next(data.rglob("*.ap.bin"))
+    content = bytearray(binary.read_bytes())
+    content[: 2**20] = bytes(2**20)
+    binary.write_bytes(content)
+    work = make_work(data, tmp_path / "results")
+    assert not produce(work.stages["recording"], work).outcome.reused
+
+
+def test_the_short_recording_has_a_line_and_no_file(demo_data, make_work, tiny_params, tmp_path):
+    params = tiny_params(preprocessing={"min_preprocessing_duration": 120})
+    work = make_work(demo_data, tmp_path / "results", params)
+    produce(work.stages["recording"], work)
+    made = produce(work.stages["preprocessed_recording"], work)
+    assert (made.manifest, made.outcome.outcome) == (None, "skipped")
+    assert "12.0 s" in made.outcome.reason and "120 s" in made.outcome.reason
+    assert not work.input("preprocessed_recording").exists()
+    line = work.store.ledger.read("demo_g0", "demo_g0", "imec0", "curated_units")
+    assert line.reason == f"preprocessed_recording was skipped: {made.outcome.reason}"
