@@ -218,23 +218,18 @@ def test_results_and_data_may_be_moved(preprocessed_session, demo_data, tmp_path
     moved = si.load(path, base_folder=data)
     here = si.load(preprocessed_session.input("preprocessed_recording"), base_folder=demo_data)
     assert_same(moved, here)
-    files = [
-        Path(entry.get("folder_path") or entry["file_path"])
-        for entry in _sources(moved.to_dict(recursive=True))
-    ]
+    files = [Path(file) for file in _raw_files(moved.to_dict(recursive=True))]
     assert files and all(data in file.parents for file in files)
     for file in results.rglob("*.json"):
         assert str(demo_data) not in file.read_text() or file.parent.name == "sessions", file
 
 
-def _sources(described):
-    """Every description of a raw file in a chain."""
-    kwargs = described.get("kwargs", {})
-    if "folder_path" in kwargs or "file_path" in kwargs:
-        yield kwargs
-    for value in kwargs.values():
-        if isinstance(value, dict) and "kwargs" in value:
-            yield from _sources(value)
+def _raw_files(described):
+    """Every raw file that a chain reads."""
+    kwargs = described["kwargs"]
+    yield from kwargs.get("file_paths", ())
+    if "recording" in kwargs:
+        yield from _raw_files(kwargs["recording"])
 
 
 def test_the_stage_is_redone_for_other_raw_files(preprocessed_session, demo_data, make_work, tmp_path):
