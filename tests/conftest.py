@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -89,3 +91,14 @@ def preprocessed_session(
     for name in ("recording", "preprocessed_recording"):
         produce(work.stages[name], work)
     return work
+
+
+@pytest.fixture(scope="session")
+def continued() -> Callable[..., Work]:
+    """Copy what a session has so far, to go on from there elsewhere."""
+
+    def fork(work: Work, results: Path, params: Params | None = None) -> Work:
+        shutil.copytree(work.store.results.root, results)
+        return replace(work, store=Store(results), params=params or work.params)
+
+    return fork

@@ -9,6 +9,7 @@ Settings that decide: `preprocessing.motion_correction`.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -44,8 +45,8 @@ def estimate_motion(
     Returns
     -------
     dict
-        SpikeInterface's motion information: ``motion`` (um), ``peaks``, ``peak_locations`` (um), ``parameters``,
-        ``run_times`` (s).
+        SpikeInterface's motion information: ``motion`` (um; None if there were fewer than `MIN_PEAKS` peaks
+        and no estimate), ``peaks``, ``peak_locations`` (um), ``parameters``, ``run_times`` (s).
 
     Raises
     ------
@@ -57,22 +58,31 @@ def estimate_motion(
         recording, return_in_uV=False, random_slices_kwargs={"seed": SEED}, **job_kwargs
     )
     try:
-        _, info = spre.compute_motion(
-            recording,
-            preset=params.preset,
-            detect_kwargs={"noise_levels": noise, **params.detect_kwargs},
-            select_kwargs=params.select_kwargs,
-            localize_peaks_kwargs=params.localize_peaks_kwargs,
-            estimate_motion_kwargs=estimation_arguments(recording, params),
-            output_motion_info=True,
-            **job_kwargs,
-        )
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            _, info = spre.compute_motion(
+                recording,
+                preset=params.preset,
+                detect_kwargs={"noise_levels": noise, **params.detect_kwargs},
+                select_kwargs=params.select_kwargs,
+                localize_peaks_kwargs=params.localize_peaks_kwargs,
+                estimate_motion_kwargs=estimation_arguments(recording, params),
+                output_motion_info=True,
+                raise_error=False,  # the number of peaks tells whether that is an error
+                **job_kwargs,
+            )
     except (RuntimeError, ValueError, AssertionError, IndexError, TypeError) as error:
-        raise StageFailedError(
-            f"motion estimation with preset {params.preset!r} failed: {error}. Choose another "
-            "preprocessing.motion_correction.preset, or set preprocessing.motion_correction.compute to false."
-        ) from error
+        raise _failed(params, str(error)) from error
+    if info["motion"] is None and len(info["peaks"]) >= MIN_PEAKS:
+        raise _failed(params, str(said[-1].message))
     return info
+
+
+def _failed(params: MotionCorrectionParams, why: str) -> StageFailedError:
+    return StageFailedError(
+        f"motion estimation with preset {params.preset!r} failed: {why}. Choose another "
+        "preprocessing.motion_correction.preset, or set preprocessing.motion_correction.compute to false."
+    )
 
 
 def estimation_arguments(recording: si.BaseRecording, params: MotionCorrectionParams) -> dict[str, Any]:
@@ -81,6 +91,10 @@ def estimation_arguments(recording: si.BaseRecording, params: MotionCorrectionPa
     `win_step_norm` and `win_scale_norm` are fractions of the probe's length, as in the AIND pipeline.
     """
     arguments: dict[str, Any] = dict(params.estimate_motion_kwargs)
+    preset = spre.get_motion_parameters_preset(params.preset)["estimate_motion_kwargs"]
+    if preset.get("batching_mode") == "offline":
+        # SpikeInterface 0.105's "dredge" preset asks for a mode that its estimator calls "full".
+        arguments.setdefault("batching_mode", "full")
     length_um = float(np.ptp(recording.get_channel_locations()[:, 1]))
     for norm, um in (("win_step_norm", "win_step_um"), ("win_scale_norm", "win_scale_um")):
         fraction = arguments.pop(norm, None)
