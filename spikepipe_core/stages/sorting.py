@@ -148,7 +148,8 @@ def _save(sorting: si.BaseSorting, path: Path, sorter_folder: Path) -> None:
             in_memory.set_property(key, values)
     in_memory.save(folder=path)
     for source, target in (("spikeinterface_params.json", ARGUMENTS), ("spikeinterface_log.json", LOG)):
-        content = json.loads((sorter_folder / source).read_text())
+        text = (sorter_folder / source).read_text().replace(str(sorter_folder), "<working folder>")
+        content = json.loads(text, parse_constant=str)  # Kilosort's defaults have Infinity, which is not JSON
         content.pop("recording", None)  # a description with this machine's scratch paths
         write_json(path / target, content)
 
