@@ -84,12 +84,14 @@ def make_work(probe_stages: dict[str, Stage], tiny_params: Callable[..., Params]
 def preprocessed_session(
     demo_data: Path, make_work: Callable[..., Work], tmp_path_factory: pytest.TempPathFactory
 ) -> Work:
-    """The demo session with its recording and preprocessed recording made. To be read only."""
+    """The demo session with its recording, preprocessed recording and cached traces. To be read only."""
     from spikepipe_core.produce import produce
+    from spikepipe_core.stages.traces import cached_traces
 
     work = make_work(demo_data, tmp_path_factory.mktemp("preprocessed") / "results")
     for name in ("recording", "preprocessed_recording"):
         produce(work.stages[name], work)
+    cached_traces(work)
     return work
 
 

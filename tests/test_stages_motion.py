@@ -53,7 +53,9 @@ def test_what_the_user_gives_reaches_the_estimator(recording, section, given, ex
 def test_documented_presets_run(preprocessed_session, section, preset):
     """The default preset is in the next test; two others take a minute each."""
     traces = cached_traces(preprocessed_session)
-    params = section(preset=preset, localize_peaks_kwargs={} if preset != "dredge" else {"method": "center_of_mass"})
+    params = section(
+        preset=preset, localize_peaks_kwargs={} if preset != "dredge" else {"method": "center_of_mass"}
+    )
     info = estimate_motion(traces, params, {"n_jobs": 1, "progress_bar": False})
     assert len(info["peaks"]) > 100
     assert np.isfinite(info["motion"].displacement[0]).all()

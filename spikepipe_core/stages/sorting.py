@@ -58,13 +58,14 @@ def sort(recording: si.BaseRecording, sorter: Sorter, arguments: dict[str, Any],
     """
     import spikeinterface.sorters as ss
     from spikeinterface.curation import remove_excess_spikes
+    from spikeinterface.sorters.utils import SpikeSortingError
 
     whole = recording if recording.get_num_segments() == 1 else si.concatenate_recordings([recording])
     try:
         sorting = ss.run_sorter(
             sorter.spikeinterface_name, whole, folder=folder, verbose=True, raise_error=True, **arguments
         )
-    except ss.SpikeSortingError as error:
+    except SpikeSortingError as error:
         lines = [line for line in str(error).strip().splitlines() if line.strip()]
         cause = next((line for line in reversed(lines) if "Error" in line), lines[-1])
         raise StageFailedError(
@@ -144,6 +145,8 @@ def _save(sorting: si.BaseSorting, path: Path, sorter_folder: Path) -> None:
     in_memory = si.NumpySorting.from_sorting(sorting, copy_spike_vector=True)
     for key in sorting.get_property_keys():
         values = sorting.get_property(key)
+        if values.dtype.kind == "O" and all(isinstance(value, str) for value in values):
+            values = values.astype(str)  # such as Kilosort's own labels
         if values.dtype.kind != "O":  # objects could only be pickled
             in_memory.set_property(key, values)
     in_memory.save(folder=path)
