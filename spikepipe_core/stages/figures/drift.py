@@ -1,0 +1,209 @@
+"""Figures of drift: peaks of the traces, and spikes of the units, over time and depth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import spikeinterface.core as si
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from numpy.typing import NDArray
+
+from spikepipe_core.params import VisualizationParams
+from spikepipe_core.stages.figures.canvas import (
+    OKABE_ITO,
+    FigureInfo,
+    new_figure,
+    save,
+    say,
+    tidy,
+    unit_symbol,
+)
+from spikepipe_core.stages.figures.layout import DEPTH_LABEL
+from spikepipe_core.stages.figures.timeline import TIME_LABEL, Timeline, scatter_events
+
+FEW_PEAKS = 30_000
+"""`drift.n_skip` is there for dense recordings: it never leaves fewer peaks than this, if there are as many (ours)."""
+
+FAINT_ALPHA = 0.6
+"""Below `FEW_PEAKS` points hardly overlap, and an opacity meant for dense recordings would hide them (ours)."""
+
+MAX_SPIKES = 200_000
+"""Spikes drawn at most."""
+
+UNIT_CYCLE = ("blue", "orange", "green", "vermillion", "purple", "sky", "black")
+
+
+class LocatedPeaks(NamedTuple):
+    """Peaks and where they are.
+
+    Attributes
+    ----------
+    peaks : structured array, shape (n_peaks,)
+        SpikeInterface's ``sample_index``, ``channel_index``, ``amplitude`` (in the units of the traces),
+        ``segment_index``.
+    locations : structured array, shape (n_peaks,)
+        ``x`` and ``y`` in um.
+    """
+
+    peaks: NDArray[Any]
+    locations: NDArray[Any]
+
+
+def find_peaks(
+    recording: si.BaseRecording, params: VisualizationParams, job_kwargs: dict[str, Any]
+) -> LocatedPeaks:
+    """Detect peaks, each the largest of its neighbourhood, and locate them by centre of mass.
+
+    These are the methods of the AIND pipeline's drift maps.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Processed, with a probe.
+    params : VisualizationParams
+        `drift.detection` and `drift.localization` decide.
+    job_kwargs : dict
+        Parallelism.
+    """
+    from spikeinterface.sortingcomponents.peak_detection import detect_peaks
+    from spikeinterface.sortingcomponents.peak_localization import localize_peaks
+
+    detection = params.drift.detection.model_dump()
+    detection["random_slices_kwargs"] = {"seed": 0}  # of the noise levels that the threshold multiplies
+    peaks = detect_peaks(
+        recording, method="locally_exclusive", method_kwargs=detection, job_kwargs=job_kwargs
+    )
+    if not len(peaks):
+        return LocatedPeaks(peaks, np.zeros(0, dtype=[("x", "float64"), ("y", "float64")]))
+    localization = params.drift.localization
+    locations = localize_peaks(
+        recording,
+        peaks,
+        method="center_of_mass",
+        method_kwargs={"radius_um": localization.radius_um},
+        ms_before=localization.ms_before,
+        ms_after=localization.ms_after,
+        job_kwargs=job_kwargs,
+    )
+    return LocatedPeaks(peaks, locations)
+
+
+def drift_figure(
+    recording: si.BaseRecording, located: LocatedPeaks, params: VisualizationParams, out: Path
+) -> FigureInfo:
+    """Peaks over time and depth, coloured by amplitude, a panel for each shank, `drift_map.png`.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        In which the peaks were found.
+    located : LocatedPeaks
+        From `find_peaks`.
+    """
+    shank_of_channel = np.asarray(recording.get_channel_groups()).astype(str)
+    shanks = sorted(set(shank_of_channel.tolist()))
+    drawn = decimated(len(located.peaks), params.drift.n_skip)
+    peaks, depths = located.peaks[drawn], np.asarray(located.locations["y"], float)[drawn]
+    amplitudes = _amplitudes(recording, peaks, one_sided=params.drift.vmax <= 0)
+    shank_of_peak = shank_of_channel[peaks["channel_index"]]
+
+    norm = Normalize(params.drift.vmin, params.drift.vmax)
+    alpha = params.drift.alpha if len(peaks) >= FEW_PEAKS else max(params.drift.alpha, FAINT_ALPHA)
+    style = {"cmap": params.drift.cmap, "norm": norm, "alpha": alpha}
+    figure = new_figure(params.drift.figsize[0], params.drift.figsize[1], "Drift map")
+    axes = figure.subplots(1, len(shanks), squeeze=False, sharey=True)[0]
+    timeline = Timeline(recording)
+    largest_last = np.argsort(np.abs(amplitudes), kind="stable")
+    for ax, shank in zip(axes, shanks, strict=True):
+        mine = largest_last[shank_of_peak[largest_last] == shank]
+        scatter_events(ax, timeline.seconds(peaks[mine]), depths[mine], amplitudes[mine], style)
+        ax.set_xlabel(TIME_LABEL)
+        ax.set_title(f"shank {shank}" if len(shanks) > 1 else "", fontsize=10)
+        timeline.frame(ax)
+        _frame_depth(ax, recording)
+        tidy(ax)
+    axes[0].set_ylabel(DEPTH_LABEL)
+    unit = unit_symbol("uV" if recording.has_scaleable_traces() else "raw")
+    figure.colorbar(
+        ScalarMappable(norm, params.drift.cmap), ax=list(axes), extend="both", pad=0.01, aspect=40,
+        label=f"peak amplitude ({unit})",
+    )  # fmt: skip
+    return save(
+        figure,
+        out,
+        FigureInfo(
+            "drift_map.png",
+            "Drift map",
+            f"{len(drawn)} of {len(located.peaks)} peaks beyond {params.drift.detection.detect_threshold:g} times the "
+            "noise, over time and depth. Level bands mean a stable probe; slopes and steps are drift.",
+        ),
+    )
+
+
+def unit_spikes_figure(analyzer: si.SortingAnalyzer, out: Path) -> FigureInfo:
+    """Depth of every unit's spikes over time, neighbouring units in different colours, `unit_spikes.png`."""
+    info = FigureInfo(
+        "unit_spikes.png",
+        "Spikes of the units",
+        "Depth of each unit's spikes over time. Neighbouring units have different colours. A unit that ends where "
+        "another of the same course begins may be the same neuron.",
+    )
+    n_units = len(analyzer.unit_ids)
+    figure = new_figure(10, 7, "Spikes of the sorted units")
+    ax = figure.subplots()
+    if not n_units:
+        say(ax, "The sorter found no units on this probe.")
+        return save(figure, out, info)
+    if not analyzer.has_extension("spike_locations"):
+        say(ax, "Spike locations were not computed.")
+        return save(figure, out, info)
+    spikes = analyzer.sorting.to_spike_vector()
+    depths = np.asarray(analyzer.get_extension("spike_locations").get_data()["y"], float)
+    colours = _alternating_colours(spikes["unit_index"], depths, n_units)
+    some = np.arange(0, len(spikes), -(-len(spikes) // MAX_SPIKES) or 1)
+    timeline = Timeline(analyzer.recording)
+    scatter_events(ax, timeline.seconds(spikes[some]), depths[some], colours[some], {"alpha": 0.7})
+    timeline.frame(ax)
+    _frame_depth(ax, analyzer)
+    ax.set(xlabel=TIME_LABEL, ylabel=DEPTH_LABEL)
+    ax.set_title(f"{n_units} unit" + "s" * (n_units > 1), fontsize=10)
+    tidy(ax)
+    return save(figure, out, info)
+
+
+def decimated(n_peaks: int, n_skip: int) -> NDArray[np.intp]:
+    """Indices of the peaks that are drawn: one in `n_skip`, but more of few peaks."""
+    return np.arange(0, n_peaks, max(1, min(n_skip, n_peaks // FEW_PEAKS)))
+
+
+def _amplitudes(recording: si.BaseRecording, peaks: NDArray[Any], one_sided: bool) -> NDArray[np.float64]:
+    """Amplitude of each peak in uV (raw units without gains).
+
+    On a colour scale that ends at 0 (`one_sided`), a positive peak takes the colour of a negative one of its size;
+    it would be invisible otherwise.
+    """
+    amplitudes = peaks["amplitude"].astype("float64")
+    if recording.has_scaleable_traces():
+        amplitudes = amplitudes * recording.get_channel_gains()[peaks["channel_index"]]
+    return -np.abs(amplitudes) if one_sided else amplitudes
+
+
+def _frame_depth(ax: Axes, probed: si.BaseRecording | si.SortingAnalyzer) -> None:
+    """Limit an axes to the probe, so that an empty part of it is seen as such."""
+    y = probed.get_channel_locations()[:, 1]
+    ax.set_ylim(float(y.min()) - 20, float(y.max()) + 20)
+
+
+def _alternating_colours(
+    unit_index: NDArray[np.integer], depths: NDArray[np.float64], n_units: int
+) -> NDArray[np.str_]:
+    """Colour of each spike: units take turns in order of their mean depth."""
+    counts = np.maximum(np.bincount(unit_index, minlength=n_units), 1)
+    means = np.bincount(unit_index, weights=np.nan_to_num(depths), minlength=n_units) / counts
+    rank = np.argsort(np.argsort(means, kind="stable"), kind="stable")
+    cycle = np.array([OKABE_ITO[name] for name in UNIT_CYCLE])
+    return cycle[rank[unit_index] % len(cycle)]
