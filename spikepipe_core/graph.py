@@ -23,6 +23,7 @@ STAGES: dict[str, Stage] = {
         lfp.STAGE,
         preprocessing.STAGE,
         motion.STAGE,
+        figures.PROCESSED_STAGE,
         sorting.STAGE,
         postprocessing.STAGE,
         curation.STAGE,

@@ -51,8 +51,13 @@ LOOKS = {
         "visualization",
         ("matplotlib",),
     ),
+    "processed_figures": Look(
+        "Processed traces beside raw ones with bad channels marked, drift map, motion.",
+        "visualization",
+        ("matplotlib",),
+    ),
     "figures": Look(
-        "Processed traces beside raw ones, drift map, motion, unit summary.",
+        "The units: along the probe, their spikes over time, templates and autocorrelograms.",
         "visualization",
         ("matplotlib",),
     ),
