@@ -148,10 +148,7 @@ def _say_effects(after: dict[str, Any]) -> None:
         return
     _say("  differs from the built-in defaults:")
     for difference in found:
-        _say(
-            f"    {escape(difference.path)}: {escape(_brief(difference.before))} ->"
-            f" [bold]{escape(_brief(difference.after))}[/]"
-        )
+        _say(f"    {escape(difference.path)}: {escape(difference.told())}")
     _say_outputs(default_params(), after)
 
 
@@ -211,10 +208,7 @@ def _diff(options: argparse.Namespace) -> int:
     before, after = _load(options.a), _load(options.b)
     found = differences(before, after)
     for difference in found:
-        _say(
-            f"{escape(difference.path)}: {escape(_brief(difference.before))} ->"
-            f" [bold]{escape(_brief(difference.after))}[/]"
-        )
+        _say(f"{escape(difference.path)}: {escape(difference.told())}")
     if not found:
         _say("no difference in what applies")
         return OK
@@ -253,10 +247,15 @@ def _migrate(options: argparse.Namespace) -> int:
 
 
 def _edit(options: argparse.Namespace) -> int:
-    from spikepipe_core.params import migrate
+    from spikepipe_core.params.checking import check_for_editor
     from spikepipe_core.params.editor import serve
 
-    return serve(options.port, migrate=migrate, open_browser=not options.no_browser)
+    try:
+        return serve(options.port, check_for_editor, open_browser=not options.no_browser)
+    except OSError as error:
+        raise NotAvailableError(
+            f"the editor cannot be served on port {options.port}: {error.strerror or error}; give another port"
+        ) from error
 
 
 def _write(text: str, options: argparse.Namespace) -> int:

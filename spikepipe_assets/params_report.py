@@ -56,6 +56,18 @@ class Difference:
     before: Any
     after: Any
 
+    def told(self) -> str:
+        """The difference in words: both values, or what was added to a list and removed from it."""
+        old, new = self.before, self.after
+        if not (isinstance(old, list) and isinstance(new, list) and len(brief(new)) > _LONG):
+            return f"{brief(old)} -> {brief(new)}"
+        changes = [f"+{brief(item)}" for item in new if item not in old]
+        changes += [f"-{brief(item)}" for item in old if item not in new]
+        return ", ".join(changes) or "in another order"
+
+
+_LONG = 40
+"""Lists longer than this are told by what changed in them."""
 
 MISSING = object()
 """Stands for the value of a key that is not there."""

@@ -1,4 +1,4 @@
-"""Write ``default_params.json`` and ``default_params_schema.json``.
+"""Write ``default_params.json``, ``default_params_schema.json`` and the editor's copy of the schema.
 
 Run as ``python -m spikepipe_core.params.export`` after a change of the models.
 """
@@ -9,6 +9,8 @@ import json
 import sys
 from pathlib import Path
 
+from .editor import app_folder
+from .migration import OLDER_KEYS
 from .model import default_params
 from .schema import json_schema
 
@@ -19,13 +21,25 @@ SCHEMA_FILE = Path(__file__).with_name("default_params_schema.json")
 
 
 def exported_texts() -> dict[Path, str]:
-    """Return what both files hold, by file: the defaults that name their schema, and the schema."""
+    """Return what the files hold, by file: the defaults that name their schema, and the schema, also for the page.
+
+    A page that is opened from a folder may load a script and no JSON, so its schema is one.
+    """
     defaults = {"$schema": f"./{SCHEMA_FILE.name}", **default_params()}
-    return {DEFAULT_PARAMS_FILE: _text(defaults), SCHEMA_FILE: _text(json_schema())}
+    script = (
+        "// Written by `python -m spikepipe_core.params.export`; not edited by hand.\n"
+        f"window.paramsSchema = {_text(json_schema()).rstrip()};\n"
+        f"window.paramsOlderKeys = {_text(OLDER_KEYS).rstrip()};\n"
+    )
+    return {
+        DEFAULT_PARAMS_FILE: _text(defaults),
+        SCHEMA_FILE: _text(json_schema()),
+        app_folder() / "schema.js": script,
+    }
 
 
 def write_exports() -> list[Path]:
-    """Write both files beside this module and return their paths."""
+    """Write the files and return their paths."""
     texts = exported_texts()
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")

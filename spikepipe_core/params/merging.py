@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from .installed import installed_problems
 from .migration import migrate
 from .model import Params, default_params
 from .problems import InvalidParamsError, Problem, dotted, origin_of, validation_problems
-from .structure import field_by_key, submodel
+from .structure import field_by_key, leaves, submodel
 
 __all__ = ["BUILT_IN", "load_params", "merge", "parse_params"]
 
@@ -83,8 +83,8 @@ def merge(*layers: tuple[str, Mapping[str, Any]]) -> tuple[Params, dict[str, str
         _merge_object(merged, today, Params, (), name, origins)
     source = ", ".join(name for name, _ in layers) or BUILT_IN
     params = _validate(merged, source, origins)
-    leaves = _leaves(params.to_dict())
-    return params, {dotted(path): origin_of(path, origins) or BUILT_IN for path in leaves}
+    paths = [path for path, _ in leaves(params.to_dict())]
+    return params, {dotted(path): origin_of(path, origins) or BUILT_IN for path in paths}
 
 
 def _validate(merged: dict[str, Any], source: str, origins: Mapping[str, str]) -> Params:
@@ -136,11 +136,3 @@ def _forget(origins: dict[str, str], path: tuple[str, ...]) -> None:
     prefix = dotted(path) + "."
     for known in [known for known in origins if known.startswith(prefix)]:
         del origins[known]
-
-
-def _leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    if isinstance(node, dict) and (node or not path):
-        for key, value in node.items():
-            yield from _leaves(value, (*path, key))
-    else:
-        yield path

@@ -12,7 +12,25 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["migrate"]
+__all__ = ["OLDER_KEYS", "migrate"]
+
+OLDER_KEYS = (
+    "pipeline_version",
+    "job_dispatch.t_start",
+    "job_dispatch.t_stop",
+    "preprocessing.default_preprocessing_pipeline",
+    "preprocessing.motion",
+    "preprocessing.motion_correction.temporal_bin_s",
+    "spikesorting.kilosort2_5",
+    "postprocessing.extensions.noise_levels.random_slices_kwargs",
+    "curation.qc_thresholds",
+    "curation.unitrefine",
+    "curation.bombcell",
+    "curation.noise_strategy",
+    "curation.slay",
+    "nwb.backend",
+)
+"""Keys by which the editor's page tells an older layout where it has no Python to ask."""
 
 _NO_EFFECT_IN_CURATION = {
     "bombcell": "bombcell's labels are not part of this pipeline's curation",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-__all__ = ["all_paths", "field_at", "field_by_key", "known_keys", "submodel"]
+__all__ = ["all_paths", "field_at", "field_by_key", "known_keys", "leaves", "submodel"]
 
 
 def submodel(annotation: Any) -> type[BaseModel] | None:
@@ -58,3 +58,12 @@ def all_paths(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[
         below = submodel(field.annotation) if field is not None else None
         if below is not None:
             yield from all_paths(below, path)
+
+
+def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the path and the value of everything in a nested dict that is no object with keys."""
+    if isinstance(node, dict) and (node or not path):
+        for key, value in node.items():
+            yield from leaves(value, (*path, key))
+    else:
+        yield path, node
