@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from spikepipe_core.params import JobDispatchParams, Params
-from spikepipe_core.stages.stage import Stage, Work
+from spikepipe_core.stages.stage import Built, Stage, Work
 from spikepipe_core.store import Store, session_entries
 
 DEMO_CHANNELS, DEMO_SECONDS = 16, 12.0
@@ -104,3 +104,40 @@ def continued() -> Callable[..., Work]:
         return replace(work, store=Store(results), params=params or work.params)
 
     return fork
+
+
+DUPLICATE, ORIGINAL = "copy", "gt4"
+
+
+def true_units(work: Work) -> Built:
+    """Stands for a sorter: the true units, and nine in ten spikes of one of them a second time."""
+    import numpy as np
+    import spikeinterface.core as si
+
+    from spikepipe_core.demo import ground_truth_folder, read_ground_truth
+
+    truth, _ = read_ground_truth(ground_truth_folder(work.data, work.recording_job.probe))
+    trains = {str(unit): truth.get_unit_spike_train(unit) for unit in truth.unit_ids}
+    trains[DUPLICATE] = np.delete(trains[ORIGINAL], np.s_[::10])
+    sorting = si.NumpySorting.from_unit_dict([trains], truth.sampling_frequency)
+    sorting.set_property("KSLabel", np.array(["good"] * len(trains)))
+    sorting.save(folder=work.path)
+    return Built(reason=f"{len(trains)} units")
+
+
+@pytest.fixture(scope="session")
+def analyzed_session(
+    preprocessed_session: Work,
+    continued: Callable[..., Work],
+    probe_stages: dict[str, Stage],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Work:
+    """The demo session up to its analyzer, with true units in place of sorted ones. To be read only."""
+    from spikepipe_core.produce import produce
+
+    stages = {**probe_stages, "sorting": replace(probe_stages["sorting"], build=true_units)}
+    work = continued(preprocessed_session, tmp_path_factory.mktemp("analyzed") / "results")
+    work = replace(work, stages=stages)
+    for name in ("sorting", "analyzer"):
+        produce(stages[name], work)
+    return work

@@ -10,8 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-RENAMED_METRICS = {"isolation_distance": "mahalanobis", "l_ratio": "mahalanobis"}
-"""SpikeInterface 0.104 computes both from one Mahalanobis metric, whose columns keep the old names."""
+RENAMED_METRICS = {
+    "isolation_distance": "mahalanobis",
+    "l_ratio": "mahalanobis",
+    "nn_isolation": "nn_advanced",
+    "nn_noise_overlap": "nn_advanced",
+}
+"""SpikeInterface 0.104 computes two at a time, in columns that keep the old names."""
 
 PEAK_SIGN_METRICS = ("snr", "amplitude_cutoff", "amplitude_median", "sd_ratio", "nn_advanced")
 """Metrics that took a peak sign of their own until SpikeInterface 0.104."""
@@ -22,8 +27,8 @@ SEEDED = ("random_spikes", "noise_levels", "quality_metrics")
 SEED = 0
 """Taken where the params give no seed (null); it is recorded with the analyzer's own parameters."""
 
-PC_METRICS = ("mahalanobis", "d_prime", "nearest_neighbor", "silhouette", "nn_advanced")
-"""Metrics that need principal components."""
+SYNCHRONY_SIZES = [2, 4, 8]
+"""The only ones that SpikeInterface 0.105 computes."""
 
 
 @dataclass
@@ -45,30 +50,54 @@ class Translated:
     changes: list[str] = field(default_factory=list)
 
 
-def translate(extensions: Mapping[str, Mapping[str, Any]]) -> Translated:
+def translate(extensions: Mapping[str, Mapping[str, Any]], *, in_uV: bool = True) -> Translated:
     """Translate the params file's extensions.
 
     Parameters
     ----------
     extensions : mapping
         Extension name to arguments, as in the params file.
+    in_uV : bool
+        Whether the analyzer's templates are in uV.
     """
     wanted = {name: dict(arguments) for name, arguments in extensions.items()}
     result = Translated()
-    if "spike_amplitudes" in wanted:
-        result.peak_sign = wanted["spike_amplitudes"].pop("peak_sign", None) or "neg"
+    if not in_uV and wanted.pop("template_metrics", None) is not None:
+        result.changes.append(
+            "template_metrics: not computed, this SpikeInterface takes them from templates in uV only "
+            "(postprocessing.return_in_uV is false)"
+        )
+    _peak_sign(wanted, result)
+    _seeds(wanted, result)
     for name, arguments in wanted.items():
-        if name in SEEDED and arguments.get("seed") is None:
-            arguments["seed"] = SEED
         translator = _TRANSLATORS.get(name)
         result.extensions[name] = translator(arguments, wanted, result) if translator else arguments
     return result
+
+
+def _peak_sign(wanted: dict[str, dict[str, Any]], result: Translated) -> None:
+    sign = wanted.get("spike_amplitudes", {}).pop("peak_sign", None)
+    if sign is not None:
+        result.peak_sign = sign
+        result.changes.append(
+            f"spike_amplitudes.peak_sign = {sign}: the peak sign of the whole analyzer in this SpikeInterface"
+        )
+
+
+def _seeds(wanted: dict[str, dict[str, Any]], result: Translated) -> None:
+    drawn = [name for name in SEEDED if name in wanted and wanted[name].get("seed") is None]
+    for name in drawn:
+        wanted[name]["seed"] = SEED
+    if drawn:
+        result.changes.append(f"{', '.join(drawn)}: seed {SEED} where none is given, so that two runs agree")
 
 
 def _noise_levels(arguments: dict[str, Any], wanted: dict[str, Any], result: Translated) -> dict[str, Any]:
     """The random chunks have a dictionary of their own since SpikeInterface 0.102."""
     slices = ("num_chunks_per_segment", "chunk_size", "chunk_duration", "seed", "margin_frames")
     moved = {key: arguments.pop(key) for key in slices if key in arguments}
+    if moved:
+        result.changes.append(f"noise_levels: {', '.join(moved)} given as random_slices_kwargs")
     return {**arguments, "random_slices_kwargs": {**moved, **arguments.get("random_slices_kwargs", {})}}
 
 
@@ -88,43 +117,59 @@ def _quality_metrics(arguments: dict[str, Any], wanted: dict[str, Any], result: 
     params = {name: dict(values) for name, values in (arguments.get("metric_params") or {}).items()}
     names = arguments.get("metric_names")
     if names is not None:
-        names = _rename_metrics(names, result)
-        if "principal_components" not in wanted and (lost := [name for name in names if name in PC_METRICS]):
-            names = [name for name in names if name not in lost]
-            result.changes.append(f"{', '.join(lost)}: not computed, they need principal_components")
+        names = _possible_metrics(_rename_metrics(names, result), wanted, result)
     for old, new in RENAMED_METRICS.items():
         if old in params:
             params[new] = {**params.pop(old), **params.get(new, {})}
-    for name in PEAK_SIGN_METRICS:
-        _drop_peak_sign(name, params, result)
-    _snr_method(params)
-    _silhouette_method(params, result)
     if names is not None:
         params = {name: values for name, values in params.items() if name in names}
+    for name in PEAK_SIGN_METRICS:
+        _drop_peak_sign(name, params, result)
+    _snr_method(params, result)
+    _silhouette_method(params, result)
+    _synchrony_sizes(params, result)
+    if "nn_advanced" in params or "nn_advanced" in (names or ()):
+        params["nn_advanced"] = {"seed": SEED, **params.get("nn_advanced", {})}
     return {**arguments, "metric_names": names, "metric_params": params}
 
 
 def _rename_metrics(names: list[str], result: Translated) -> list[str]:
-    renamed = [RENAMED_METRICS.get(name, name) for name in names]
-    for old in RENAMED_METRICS.keys() & set(names):
-        result.changes.append(
-            f"quality metric {old}: computed by {RENAMED_METRICS[old]} in this SpikeInterface"
-        )
-    return list(dict.fromkeys(renamed))
+    for old, new in RENAMED_METRICS.items():
+        if old in names:
+            result.changes.append(f"quality metric {old}: computed by {new} in this SpikeInterface")
+    return list(dict.fromkeys(RENAMED_METRICS.get(name, name) for name in names))
+
+
+def _possible_metrics(names: list[str], wanted: dict[str, Any], result: Translated) -> list[str]:
+    """The metrics whose extensions are computed; SpikeInterface itself would only warn of the others."""
+    from spikeinterface.metrics import ComputeQualityMetrics
+
+    needs = {metric.metric_name: metric.depend_on for metric in ComputeQualityMetrics.metric_list}
+    possible = []
+    for name in names:
+        missing = [need for need in needs.get(name, ()) if not any(one in wanted for one in need.split("|"))]
+        if missing:
+            result.changes.append(
+                f"quality metric {name}: not computed, it needs {' and '.join(missing).replace('|', ' or ')}"
+            )
+        else:
+            possible.append(name)
+    return possible
 
 
 def _drop_peak_sign(name: str, params: dict[str, dict[str, Any]], result: Translated) -> None:
     sign = params.get(name, {}).pop("peak_sign", None)
-    if sign is not None and sign != result.peak_sign:
+    if sign is not None:
         result.changes.append(
             f"quality metric {name}.peak_sign = {sign}: this SpikeInterface has one peak sign for the whole "
-            f"analyzer, {result.peak_sign} from spike_amplitudes.peak_sign"
+            f"analyzer, {result.peak_sign}"
         )
 
 
-def _snr_method(params: dict[str, dict[str, Any]]) -> None:
+def _snr_method(params: dict[str, dict[str, Any]], result: Translated) -> None:
     if "peak_mode" in params.get("snr", {}):
         params["snr"]["method"] = params["snr"].pop("peak_mode")
+        result.changes.append("quality metric snr.peak_mode: called method in this SpikeInterface")
 
 
 def _silhouette_method(params: dict[str, dict[str, Any]], result: Translated) -> None:
@@ -132,10 +177,18 @@ def _silhouette_method(params: dict[str, dict[str, Any]], result: Translated) ->
     method = params.get("silhouette", {}).get("method")
     if isinstance(method, list | tuple):
         params["silhouette"]["method"] = method[0]
-        if len(method) > 1:
-            result.changes.append(
-                f"silhouette.method = {method}: this SpikeInterface takes one, {method[0]!r}"
-            )
+        result.changes.append(
+            f"quality metric silhouette.method = {method}: this SpikeInterface takes one, {method[0]!r}"
+        )
+
+
+def _synchrony_sizes(params: dict[str, dict[str, Any]], result: Translated) -> None:
+    sizes = params.get("synchrony", {}).pop("synchrony_sizes", None)
+    if sizes is not None and list(sizes) != SYNCHRONY_SIZES:
+        result.changes.append(
+            f"quality metric synchrony.synchrony_sizes = {list(sizes)}: this SpikeInterface computes "
+            f"{SYNCHRONY_SIZES}"
+        )
 
 
 _TRANSLATORS = {

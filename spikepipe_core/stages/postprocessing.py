@@ -10,6 +10,7 @@ is applied.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def analyze(
     wanted: Translated,
     params: PostprocessingParams,
     job_kwargs: dict[str, Any],
-) -> si.SortingAnalyzer:
+) -> tuple[si.SortingAnalyzer, list[str]]:
     """Compute all extensions into a new analyzer folder.
 
     Parameters
@@ -88,6 +89,12 @@ def analyze(
         Ends in ``.zarr``.
     wanted : Translated
         The extensions and their arguments.
+
+    Returns
+    -------
+    analyzer : SortingAnalyzer
+    failures : list of str
+        Metrics that could not be computed and are NaN for every unit, with the reason.
 
     Raises
     ------
@@ -108,13 +115,17 @@ def analyze(
     analyzer._recording = None  # so that setting the fast copy does not warn of replacing it
     analyzer.set_temporary_recording(traces, check_dtype=False)
     try:
-        analyzer.compute(wanted.extensions, **job_kwargs)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            analyzer.compute(wanted.extensions, **job_kwargs)
     except TypeError as error:
         raise ParamsError(
             f"postprocessing.extensions: the installed SpikeInterface does not take these arguments: {error}"
         ) from error
     _remove_pickles(folder)
-    return analyzer
+    # SpikeInterface goes on after a metric that failed, with a warning that begins so.
+    failures = [str(each.message) for each in said if str(each.message).startswith("Error computing metric")]
+    return analyzer, failures
 
 
 def _remove_pickles(folder: Path) -> None:
@@ -152,7 +163,7 @@ def build(work: Work) -> Built:
     sorting, traces, recording = load_sorting(work), cached_traces(work), load_preprocessed(work)
     if _motion_wanted(work.params):
         traces, recording = motion_corrected(work, traces), motion_corrected(work, recording)
-    wanted = translate(params.extensions.requested())
+    wanted = translate(params.extensions.requested(), in_uV=params.return_in_uV)
     for change in wanted.changes:
         work.say(change)
     work.say(f"looking for duplicates among {sorting.get_num_units()} units")
@@ -160,7 +171,7 @@ def build(work: Work) -> Built:
     duplicates = sorting.get_num_units() - len(template.unit_ids)
     work.say(f"computing {', '.join(wanted.extensions)}")
     try:
-        analyzer = analyze(
+        analyzer, failures = analyze(
             template,
             recording,
             traces,
@@ -175,10 +186,14 @@ def build(work: Work) -> Built:
         raise StageFailedError(
             f"postprocessing failed: {error}. Set the extension to null to leave it out."
         ) from error
-    return _describe(analyzer, duplicates, wanted)
+    for failure in failures:
+        work.say(failure)
+    return _describe(analyzer, duplicates, wanted, failures)
 
 
-def _describe(analyzer: si.SortingAnalyzer, duplicates: int, wanted: Translated) -> Built:
+def _describe(
+    analyzer: si.SortingAnalyzer, duplicates: int, wanted: Translated, failures: list[str]
+) -> Built:
     metrics = metrics_table(analyzer)
     medians = {
         f"median_{name}": round(float(metrics[name].median()), 3)
@@ -193,6 +208,7 @@ def _describe(analyzer: si.SortingAnalyzer, duplicates: int, wanted: Translated)
             "extensions": ", ".join(analyzer.get_loaded_extension_names()),
             **medians,
             "translated": wanted.changes,
+            "failed_metrics": failures,
         },
     )
 
