@@ -28,6 +28,9 @@ DEFAULTS = "default"
 
 EDITOR_PORT = 8350
 
+_PATH_COLUMN = 56
+"""Wider than most paths, and narrow enough that values stay in sight."""
+
 
 def add_params_command(subparsers: Any) -> None:
     """Add ``params`` and its own commands to the subparsers of ``spikepipe``."""
@@ -183,7 +186,7 @@ def _say_values(shown: list[Shown], changed_only: bool) -> None:
     from spikepipe_core.params import BUILT_IN
 
     kept = [value for value in shown if not changed_only or value.origin != BUILT_IN]
-    width = max((len(value.path) for value in kept), default=0)
+    width = min(_PATH_COLUMN, max((len(value.path) for value in kept), default=0))
     for value in kept:
         found = "(the format that is found)" if value.detected else _brief(value.value, 60)
         style = "dim" if value.origin == BUILT_IN else "bold"

@@ -176,7 +176,7 @@ function Form(root, state, onchange) {
     else if (some.length < branches.length) elements.push(nullSwitch(schema, path));
     if (chosen === null) return { widget: null, elements };
     const widget = Widgets.widgetFor({ ...inherit, ...chosen }, value, (next) => change(path, next), context);
-    return { widget, elements: [widget.element, ...elements] };
+    return { widget, elements: some.length > 1 ? [...elements, widget.element] : [widget.element, ...elements] };
   }
 
   function kinds(branches, value, path, context, build) {
@@ -232,9 +232,9 @@ function Form(root, state, onchange) {
   }
 
   function requiredFilled(branch) {
-    const value = Model.defaultsOfKeys(branch);
+    const value = {};
     for (const key of branch.required || []) value[key] = firstOf(branch.properties[key]);
-    return value;
+    return { ...value, ...Model.defaultsOfKeys(branch) };
   }
 
   // --- keys that the schema does not name ---

@@ -74,14 +74,15 @@ const Widgets = (() => {
   }
 
   function string(schema, value, change, context) {
-    const long = String(schema.default ?? value ?? "").length > 44;
+    const length = String(schema.default ?? value ?? "").length;
+    const long = length > 60;
     const input = make(long ? "textarea" : "input", {
       ...(long ? { rows: 2 } : { type: "text" }), ...aria(context), spellcheck: "false", autocomplete: "off",
       oninput: () => change(input.value),
     });
     const set = (next) => { input.value = typeof next === "string" ? next : ""; };
     set(value);
-    return { element: input, set, wide: long };
+    return { element: input, set, wide: length > 24 };
   }
 
   function list(schema, value, change, context) {
