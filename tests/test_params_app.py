@@ -467,6 +467,40 @@ def test_an_older_file_is_migrated_when_imported_and_that_is_said(page):
     }
 
 
+MERGED = [
+    {
+        "preprocessing": {
+            "motion_correction": {"estimate_motion_kwargs": {}, "detect_kwargs": {"a": {"b": 1}}}
+        }
+    },
+    {
+        "postprocessing": {
+            "extensions": {"amplitude_scalings": {}, "waveforms": None, "correlograms": {"x": 2}}
+        }
+    },
+    {"postprocessing": {"extensions": {"quality_metrics": {"metric_params": {"snr": {"peak_sign": "pos"}}}}}},
+    {
+        "spikesorting": {
+            "spykingcircus2": {"sorter": {"detection": {"method_kwargs": {"detect_threshold": 4}}}}
+        }
+    },
+    {"preprocessing": {"custom_preprocessing_pipeline": {}}, "nwb": {"ecephys": {"lfp": {"filter": {}}}}},
+    {"job_dispatch": {"spikeinterface_info": {"reader_type": "intan"}}},
+]
+
+
+@pytest.mark.slow
+def test_a_partial_file_is_put_over_the_defaults_by_pythons_rules(page, monkeypatch):
+    for raw in MERGED:
+        page.find("#import").click()
+        page.paste("import-text", json.dumps(raw))
+        page.find("#import-take").click()
+        page.until(lambda: page.text("#notice"))
+        page.find("#notice .close").click()
+        monkeypatch.setattr("spikepipe_core.params.merging.installed_problems", lambda *_: [])
+        assert page.output("all") == merge(("file", raw))[0].to_dict(), raw
+
+
 @pytest.mark.slow
 def test_an_import_takes_what_it_can_and_tells_the_rest(page):
     page.find("#import").click()
