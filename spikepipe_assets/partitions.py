@@ -9,10 +9,9 @@ import dagster as dg
 
 from spikepipe_core.store import SessionEntry
 
-# Pinned and tested: that Dagster calls it beta need not be told to every user at every start.
-warnings.filterwarnings(
-    "ignore", message=".*MultiToSingleDimensionPartitionMapping.*", category=dg.BetaWarning
-)
+# Pinned and tested: that Dagster calls these beta or preview need not be told to every user at every start.
+warnings.filterwarnings("ignore", message=".*MultiToSingleDimension", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", message=".*AssetCheckSpec", category=dg.PreviewWarning)
 
 SESSION, PROBE, SESSION_AND_PROBE = "session", "probe", "session_probe"
 

@@ -7,7 +7,7 @@ output, and says what came of it in metadata that a person would look at.
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 
@@ -56,23 +56,30 @@ def stage_asset(stage: Stage, look: Look, deployment: Deployment) -> dg.AssetsDe
     of_probe = stage.scope == "probe"
     partitions = SESSION_PROBE if of_probe else SESSIONS
 
-    @dg.asset(
+    @dg.multi_asset(
         name=stage.name,
-        partitions_def=partitions,
-        deps=[_dependency(name, of_probe) for name in stage.inputs(params)],
-        description=look.description,
-        group_name=look.group,
-        kinds=set(look.kinds),
-        owners=OWNERS,
-        config_schema=config_field(type(section), default=section),
-        code_version=f"{stage.version}-{digest(stage.settings(params))[:8]}",
-        output_required=False,
-        retry_policy=RETRY,
-        pool=look.pool,
+        specs=[
+            dg.AssetSpec(
+                stage.name,
+                partitions_def=partitions,
+                deps=[_dependency(name, of_probe) for name in stage.inputs(params)],
+                description=look.description,
+                group_name=look.group,
+                kinds=set(look.kinds),
+                owners=OWNERS,
+                code_version=f"{stage.version}-{digest(stage.settings(params))[:8]}",
+                skippable=True,
+            )
+        ],
         check_specs=[
             dg.AssetCheckSpec(name=check, asset=stage.name, description=meaning, partitions_def=partitions)
             for check, meaning in stage.checks.items()
         ],
+        # Only so may a skipped recording leave out its checks too; there is one asset, and nothing to choose from.
+        can_subset=True,
+        config_schema=cast(dg.Shape, config_field(type(section), default=section).config_type).fields,
+        retry_policy=RETRY,
+        pool=look.pool,
         required_resource_keys={"store"},
     )
     def asset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
@@ -186,6 +193,7 @@ def _result(produced: Produced, stage: Stage, store: Store, work: Work) -> dg.Ma
     manifest = produced.manifest
     assert manifest is not None, "a skipped output has no result"
     return dg.MaterializeResult(
+        asset_key=stage.name,
         metadata=describe(produced, store.results.path(work.ref(stage.name))),
         data_version=dg.DataVersion(manifest.data_version),
         check_results=[

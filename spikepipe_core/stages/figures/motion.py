@@ -89,7 +89,8 @@ def _draw_peaks(
     bar = figure.colorbar(
         drawn, ax=pair[1], pad=0.01, label=f"peak amplitude ({unit_symbol('uV' if scaled else 'raw')})"
     )
-    bar.solids.set_alpha(1)
+    if bar.solids is not None:
+        bar.solids.set_alpha(1)
 
 
 def displacement_of(

@@ -197,7 +197,8 @@ def _histogram(
     low, high = values.min(), values.max()
     if low == high:
         low, high = (low / 2, high * 2) if log else (low - 0.5, high + 0.5)
-    edges = np.geomspace(low, high, BINS + 1) if log else np.linspace(low, high, BINS + 1)
+    spaced = np.geomspace if log else np.linspace
+    edges: list[float] = spaced(low, high, BINS + 1).tolist()
     axes.hist(values, edges, color=GREY, label="all")
     if passing is not None and len(passing) == len(metrics):
         axes.hist(column(metrics[passing], name), edges, color=BLUE, label="pass")
