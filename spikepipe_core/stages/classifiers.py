@@ -10,6 +10,8 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
 from spikepipe_core.errors import BadDataError, NotAvailableError
 
@@ -18,6 +20,9 @@ TRUSTED_TYPES = ("numpy.dtype", "sklearn.tree._tree.Tree")
 
 HUB_TIMEOUT_S = 5.0
 """How long to wait for the hub before the local cache is taken."""
+
+INFO = "model_info.json"
+"""What UnitRefine's models say of their training; ``label_conversion`` gives their labels' names."""
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 
@@ -64,25 +69,29 @@ def find_classifier(name: str) -> Classifier:
 
 
 def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     repository, _, revision = name.partition("@")
+    wanted: dict[str, Any] = {
+        "repo_id": repository,
+        "revision": revision or None,
+        "allow_patterns": ["*.skops", "*.json"],
+    }
     try:
-        return Path(
-            snapshot_download(
-                repository,
-                revision=revision or None,
-                allow_patterns=["*.skops", "*.json"],
-                etag_timeout=HUB_TIMEOUT_S,
-            )
-        )
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        # The download itself waits for ever for a hub behind a firewall that swallows what is sent to it.
+        HfApi().model_info(repository, revision=revision or None, timeout=HUB_TIMEOUT_S)
+        return Path(snapshot_download(**wanted))
+    except Exception as error:  # no network, no such model, no permission: the cache may have it all the same
+        refusal = error
+    try:
+        return Path(snapshot_download(**wanted, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError, OSError):
         raise NotAvailableError(
             f"curation: the classifier {name!r} is not in the local cache and the Hugging Face hub did not give it "
-            f"({_first_line(error)}). To work offline: run `hf download {repository}` where there is a network and "
+            f"({_first_line(refusal)}). To work offline: run `hf download {repository}` where there is a network and "
             "copy the cache (HF_HOME), or give the path of a folder with the model, or set the key to null."
-        ) from error
+        ) from refusal
 
 
 def _first_line(error: BaseException) -> str:
@@ -95,25 +104,38 @@ def load_classifier(classifier: Classifier) -> tuple[object, dict]:
     Raises
     ------
     BadDataError
-        Not one skops file, or one with types that are not on the list.
+        Not one skops file with its `model_info.json`, a damaged one, or one with types that are not on the list.
     """
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
     from spikeinterface.curation import load_model
 
-    files = sorted(classifier.folder.glob("*.skops"))
-    if len(files) != 1:
-        raise BadDataError(
-            f"{classifier.folder}: {len(files)} .skops files where a classifier has one. Give the folder of one model."
-        )
+    file = _model_file(classifier.folder)
     try:
         return load_model(model_folder=classifier.folder, trusted=list(TRUSTED_TYPES))
     except UntrustedTypesFoundException as error:
-        strange = sorted(set(skops.io.get_untrusted_types(file=files[0])) - set(TRUSTED_TYPES))
+        strange = sorted(set(skops.io.get_untrusted_types(file=file)) - set(TRUSTED_TYPES))
         raise BadDataError(
-            f"{files[0]} holds types that are not trusted: {', '.join(strange)}. Only scikit-learn pipelines of "
+            f"{file} holds types that are not trusted: {', '.join(strange)}. Only scikit-learn pipelines of "
             "known types are loaded; ask for the model to be saved again without them."
         ) from error
+    except (BadZipFile, KeyError, ValueError, AttributeError, ImportError) as error:
+        raise BadDataError(
+            f"{file} cannot be loaded as a classifier: {_first_line(error)}. Fetch the model again, or one that was "
+            "saved with the installed scikit-learn and skops."
+        ) from error
+
+
+def _model_file(folder: Path) -> Path:
+    files = sorted(folder.glob("*.skops"))
+    if len(files) != 1:
+        names = f" ({', '.join(file.name for file in files)})" if files else ""
+        raise BadDataError(
+            f"{folder}: {len(files)} .skops files{names} where a classifier has one. Give the folder of one model."
+        )
+    if not (folder / INFO).is_file():
+        raise BadDataError(f"{folder} has no {INFO}, which says what the model's labels mean. Add it.")
+    return files[0]
 
 
 def _digest(folder: Path) -> str:

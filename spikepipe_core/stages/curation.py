@@ -10,6 +10,8 @@ Settings that decide: the `curation` section, without `job_kwargs`; the revision
 
 from __future__ import annotations
 
+import ast
+import re
 import warnings
 from typing import Any
 
@@ -26,7 +28,10 @@ from spikepipe_core.store.files import write_json
 
 QC, LABEL, PROBABILITY = "default_qc", "decoder_label", "decoder_probability"
 PASSED, FAILED = "pass", "bad"
+DECODED = ("noise", "neural", "sua", "mua")
 CURATION, TABLE = "curation.json", "labels.csv"
+QUERY_METHODS = ("isna", "notna", "between", "isin", "abs")
+"""Methods of a metric's column that a query may call."""
 
 
 def label_by_query(metrics: pd.DataFrame, query: str | None) -> pd.Series | None:
@@ -42,23 +47,37 @@ def label_by_query(metrics: pd.DataFrame, query: str | None) -> pd.Series | None
     Returns
     -------
     Series of str or None
-        ``pass`` or ``bad``. A unit whose metric is not known (NaN) does not satisfy a comparison with it.
+        ``pass`` or ``bad``. As in pandas, a metric that is not known (NaN) satisfies no comparison but ``!=``.
 
     Raises
     ------
     ParamsError
-        The query names no known metric, or is no expression.
+        The query names no known metric, or is no condition on metrics.
     """
-    if not query:
+    if not query or not query.strip():
         return None
     try:
-        passing = metrics.query(query, engine="python").index
-    except (SyntaxError, NameError, KeyError, TypeError, ValueError, AttributeError) as error:
+        _refuse_code(query)
+        found = metrics.eval(query.strip(), engine="python", local_dict={}, global_dict={})
+        if not pd.api.types.is_bool_dtype(found) or np.shape(found) != (len(metrics),):
+            raise ValueError("it is no condition, which is true or false for each unit")
+    except (
+        SyntaxError, NameError, KeyError, TypeError, ValueError, AttributeError, NotImplementedError,
+    ) as error:  # fmt: skip
         raise ParamsError(
             f"curation.query {query!r} cannot be evaluated: {error}. Metrics that can be used: "
             f"{', '.join(sorted(metrics.columns))}."
         ) from error
-    return pd.Series(np.where(metrics.index.isin(passing), PASSED, FAILED), index=metrics.index, name=QC)
+    passing = pd.Series(np.asarray(found), index=metrics.index).fillna(False).astype(bool)
+    return pd.Series(np.where(passing, PASSED, FAILED), index=metrics.index, name=QC)
+
+
+def _refuse_code(query: str) -> None:
+    """Refuse what is no condition on metrics: pandas would run it, and params files may come with the data."""
+    plain = re.sub(r"`[\w -]*`", "column", query.strip())
+    for node in ast.walk(ast.parse(plain, mode="eval")):
+        if isinstance(node, ast.Attribute) and node.attr not in QUERY_METHODS:
+            raise ValueError(f".{node.attr} is not allowed, only {', '.join(QUERY_METHODS)}")
 
 
 def label_by_classifiers(
@@ -114,6 +133,11 @@ def _predict(
             f"the classifier {classifier.name!r} cannot be applied: {error}. Compute the metrics it needs "
             "(postprocessing.extensions), or set it to null."
         ) from error
+    if unknown := sorted(set(map(str, predicted["prediction"])) - set(DECODED)):
+        raise BadDataError(
+            f"the classifier {classifier.name!r} gives the label {unknown[0]!r}; known are {', '.join(DECODED)}. "
+            "Correct label_conversion in its model_info.json, or give another classifier."
+        )
     return predicted.rename(columns={"prediction": LABEL, "probability": PROBABILITY})
 
 
@@ -121,7 +145,7 @@ def curation_dict(unit_ids: list[Any], labels: pd.DataFrame) -> dict[str, Any]:
     """Labels in SpikeInterface's curation format, version 2."""
     columns = {
         QC: [PASSED, FAILED],
-        LABEL: ["noise", "neural", "sua", "mua"],
+        LABEL: list(DECODED),
     }
     present = {name: options for name, options in columns.items() if name in labels}
     return {
