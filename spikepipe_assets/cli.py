@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
+from spikepipe_assets.params_command import add_params_command
+from spikepipe_assets.step_arguments import add_step_arguments, join_step_arguments, step_overrides
 from spikepipe_assets.terminal import open_console
 from spikepipe_core import __version__
 from spikepipe_core.errors import SpikepipeError
@@ -33,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0: every recording job ended well or was skipped by rule; 1: something failed; 2: bad usage, nothing started.
     """
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(join_step_arguments(sys.argv[1:] if arguments is None else arguments))
     try:
         return options.command(options)
     except SpikepipeError as error:
@@ -53,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"spikepipe {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="process a data folder, from raw files to NWB"))
+    add_params_command(commands)
     _add_ui(commands.add_parser("ui", help="open Dagster on the results of a run"))
     _add_demo_data(commands.add_parser("demo-data", help="write a session with known ground truth"))
     _add_demo(
@@ -80,6 +83,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--keep-scratch", action="store_true", help="leave the preprocessed traces in scratch"
     )
     parser.add_argument("--recompute", action="store_true", help="make everything again, even if up to date")
+    add_step_arguments(parser)
     parser.set_defaults(command=_run)
 
 
@@ -107,21 +111,21 @@ def _add_ui(parser: argparse.ArgumentParser) -> None:
 
 def _add_demo_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write to; must not hold anything")
-    _add_demo_shape(parser)
+    _add_demo_shape(parser, seconds=180.0)
     parser.set_defaults(command=_demo_data)
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for data and results")
-    _add_demo_shape(parser)
+    _add_demo_shape(parser, seconds=130.0)
     parser.add_argument("--sorter", choices=SORTERS, default="spykingcircus2")
     parser.add_argument("--n_jobs", "--n-jobs", type=_positive, metavar="N")
     parser.set_defaults(command=_demo)
 
 
-def _add_demo_shape(parser: argparse.ArgumentParser) -> None:
+def _add_demo_shape(parser: argparse.ArgumentParser, seconds: float) -> None:
     parser.add_argument("--probes", type=_positive, metavar="N", default=2)
-    parser.add_argument("--seconds", type=float, metavar="S", default=180.0)
+    parser.add_argument("--seconds", type=float, metavar="S", default=seconds)
     parser.add_argument(
         "--channels", type=_positive, metavar="C", help="channels of every probe; they differ by default"
     )
@@ -160,7 +164,9 @@ def _run(options: argparse.Namespace) -> int:
     from spikepipe_assets.run import Request
     from spikepipe_core.params import read_params_file
 
-    overrides = {"job_dispatch": {"input": options.input}} if options.input else {}
+    overrides = step_overrides(options)
+    if options.input:
+        overrides.setdefault("job_dispatch", {})["input"] = options.input
     deployment = Deployment(
         results=results,
         data=data,

@@ -205,6 +205,7 @@ def test_data_version_depends_on_everything_that_decides():
     }.items():  # fmt: skip
         assert data_version(**{**base, key: value}) != version
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    assert digest({"a": [300]}) == digest({"a": [300.0]}) != digest({"a": [300.5]})
 
 
 def test_ledger_keeps_the_latest_outcome_of_each_stage(tmp_path):

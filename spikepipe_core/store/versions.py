@@ -9,9 +9,22 @@ from typing import Any
 
 
 def digest(value: Any) -> str:
-    """Hash of any JSON value: independent of key order, 16 hexadecimal digits (64 bits)."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=True, default=str)
+    """Hash of any JSON value: independent of key order, 16 hexadecimal digits (64 bits).
+
+    300 and 300.0 are one number, as in JSON: which of them a params file holds depends on the tool that wrote it.
+    """
+    text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
 
 
 def data_version(
