@@ -10,7 +10,7 @@ from pathlib import Path
 from spikepipe_core.errors import SpikepipeError
 from spikepipe_core.ingest import RecordingJob
 from spikepipe_core.params import Params
-from spikepipe_core.stages.classifiers import find_classifier
+from spikepipe_core.stages.classifiers import find_classifier, load_classifier
 from spikepipe_core.stages.sorters import find_sorter
 from spikepipe_core.stages.sorting import sorter_name, sorter_params
 from spikepipe_core.store import Store
@@ -36,9 +36,14 @@ def missing(params: Params, jobs: Iterable[RecordingJob], store: Store) -> list[
     """
     classifiers = (params.curation.noise_neural_classifier, params.curation.sua_mua_classifier)
     checks: list[Callable[[], object]] = [partial(find_sorter, sorter_name(params))]
-    checks += [partial(find_classifier, name) for name in classifiers if name]
+    checks += [partial(_classifier, name) for name in classifiers if name]
     problems = [problem for check in checks if (problem := _problem(check))]
     return problems + _gpu(params) + _room(list(jobs), store)
+
+
+def _classifier(name: str) -> None:
+    """Find and open a classifier: a model that is refused should be known before hours of sorting."""
+    load_classifier(find_classifier(name))
 
 
 def _problem(check: Callable[[], object]) -> str | None:
