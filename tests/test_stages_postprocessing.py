@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,10 +17,12 @@ import zarr
 from conftest import DUPLICATE, ORIGINAL
 
 from spikepipe_core.errors import ParamsError
-from spikepipe_core.params import Params
+from spikepipe_core.params import Params, load_params
 from spikepipe_core.produce import produce
 from spikepipe_core.stages.extensions import translate
 from spikepipe_core.stages.postprocessing import load_analyzer, metrics_table
+
+AIND = Path(__file__).resolve().parents[2] / "shared" / "spec" / "aind-1.3.1-default_params.json"
 
 COLUMNS = {
     "num_spikes": ["num_spikes"],
@@ -113,10 +116,6 @@ def test_documented_metric_params_are_those_computed_with(analyzer):
     assert used["silhouette"]["method"] == "simplified"
     assert used["amplitude_cv"]["percentiles"] == [5, 95]
     assert used["presence_ratio"]["bin_duration_s"] == 60
-
-
-def one(name, **arguments):
-    return translate({name: arguments})
 
 
 @pytest.mark.parametrize(
@@ -226,6 +225,38 @@ def test_metrics_without_their_extension_are_left_out_and_said(without, lost):
             change for change in result.changes if change.startswith(f"quality metric {name}: not computed")
         ]
         assert len(about) == 1 and without in about[0]
+
+
+@pytest.mark.skipif(not AIND.is_file(), reason=f"no params file of the AIND pipeline at {AIND}")
+def test_the_extensions_of_an_aind_params_file_are_computed_too(analyzed_session, continued, tmp_path):
+    """Amplitude scalings, valid periods, noise cutoff and the ratio of standard deviations among them."""
+    whole = analyzed_session.params.to_dict()
+    whole["postprocessing"] = load_params(AIND).to_dict()["postprocessing"]
+    work = continued(analyzed_session, tmp_path / "results", Params.model_validate(whole))
+    made = produce(work.stages["analyzer"], work)
+    assert made.manifest.summary["failed_metrics"] == []
+    assert {"amplitude_scalings", "valid_unit_periods"} <= set(
+        load_analyzer(work).get_saved_extension_names()
+    )
+    assert {"noise_cutoff", "sd_ratio", "isolation_distance"} <= set(
+        metrics_table(load_analyzer(work)).columns
+    )
+    assert any("snr.peak_sign = both" in change for change in made.manifest.summary["translated"])
+
+
+def test_a_metric_that_fails_is_said(analyzed_session, continued, tmp_path, monkeypatch):
+    """SpikeInterface goes on with NaN; whoever reads the metrics should know why."""
+    from spikeinterface.metrics.quality.misc_metrics import FiringRate
+
+    def broken(*_, **__):
+        raise ZeroDivisionError("no time")
+
+    monkeypatch.setattr(FiringRate, "metric_function", staticmethod(broken))
+    said = []
+    work = replace(shorter(analyzed_session, tmp_path / "results", continued), say=said.append)
+    made = produce(work.stages["analyzer"], work)
+    assert made.manifest.summary["failed_metrics"] == ["Error computing metric firing_rate: no time"]
+    assert "Error computing metric firing_rate: no time" in said
 
 
 def test_translation_does_not_change_the_params():

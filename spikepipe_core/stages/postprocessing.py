@@ -27,6 +27,9 @@ from spikepipe_core.stages.sorting import load_sorting
 from spikepipe_core.stages.stage import Built, Stage, Work
 from spikepipe_core.stages.traces import cached_traces
 
+METRIC_WARNINGS = ("Error computing metric", "The following metrics will not be computed")
+"""How SpikeInterface's warnings begin when it goes on without a metric."""
+
 
 def remove_duplicates(
     sorting: si.BaseSorting,
@@ -112,19 +115,17 @@ def analyze(
         return_in_uV=params.return_in_uV,
         peak_sign=wanted.peak_sign,
     )
-    analyzer._recording = None  # so that setting the fast copy does not warn of replacing it
-    analyzer.set_temporary_recording(traces, check_dtype=False)
     try:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
+            analyzer.set_temporary_recording(traces, check_dtype=False)
             analyzer.compute(wanted.extensions, **job_kwargs)
     except TypeError as error:
         raise ParamsError(
             f"postprocessing.extensions: the installed SpikeInterface does not take these arguments: {error}"
         ) from error
     _remove_pickles(folder)
-    # SpikeInterface goes on after a metric that failed, with a warning that begins so.
-    failures = [str(each.message) for each in said if str(each.message).startswith("Error computing metric")]
+    failures = [str(each.message) for each in said if str(each.message).startswith(METRIC_WARNINGS)]
     return analyzer, failures
 
 
