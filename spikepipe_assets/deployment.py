@@ -27,6 +27,7 @@ from spikepipe_core.store import SessionEntry, Store
 from spikepipe_core.store.files import write_json
 
 FILE_NAME = "spikepipe.json"
+INPUT = "job_dispatch.input"
 SESSION_PARAMS = "spikepipe_params.json"
 """A params file of this name beside a session's data overrides the deployment's for that session."""
 
@@ -107,16 +108,20 @@ class Deployment(BaseModel):
         ParamsError
             All that is wrong in any of them.
         """
-        params = apply_runmode(self._merged(entry), self.runmode)[0]
+        params, origins = self._merged(entry)
+        params = apply_runmode(params, self.runmode)[0]
+        input_asked = origins[INPUT] != BUILT_IN
         if typed:
-            params = merge(("the run's params", params.to_dict()), ("the launchpad", typed))[0]
-        return params
+            params, origins = merge(("the run's params", params.to_dict()), ("the launchpad", typed))
+            input_asked |= origins[INPUT] == "the launchpad"
+        return params if input_asked else _without_input(params)
 
     def runmode_changes(self) -> list[str]:
         """What the run mode changes in the params, in words."""
-        return apply_runmode(self._merged(), self.runmode)[1]
+        return apply_runmode(self._merged()[0], self.runmode)[1]
 
-    def _merged(self, entry: SessionEntry | None = None) -> Params:
+    def _merged(self, entry: SessionEntry | None = None) -> tuple[Params, dict[str, str]]:
+        """The params of all files and the command line, and where each came from."""
         layers: list[tuple[str, dict[str, Any]]] = [
             (str(self.params_file or "the deployment's params"), self.params)
         ]
@@ -124,12 +129,14 @@ class Deployment(BaseModel):
         if session_file is not None:
             layers.append((str(session_file), read_params_file(session_file)))
         params, origins = merge(*layers, ("the command line", self.overrides))
-        chosen = resolve_sorter(params, self.sorter)
-        sections: dict[str, Any] = {"spikesorting": params.spikesorting.model_copy(update={"sorter": chosen})}
-        if origins["job_dispatch.input"] == BUILT_IN:
-            # Nobody asked for a format: leave it unset, so that it is detected.
-            sections["job_dispatch"] = JobDispatchParams(**params.job_dispatch.model_dump(exclude={"input"}))
-        return params.model_copy(update=sections)
+        chosen = params.spikesorting.model_copy(update={"sorter": resolve_sorter(params, self.sorter)})
+        return params.model_copy(update={"spikesorting": chosen}), origins
+
+
+def _without_input(params: Params) -> Params:
+    """The same params with the format unset, because nobody asked for one: then it is detected."""
+    dispatch = JobDispatchParams(**params.job_dispatch.model_dump(exclude={"input"}))
+    return params.model_copy(update={"job_dispatch": dispatch})
 
 
 def find_session_params(entry: SessionEntry) -> Path | None:

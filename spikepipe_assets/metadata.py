@@ -24,7 +24,7 @@ def describe(produced: Produced, path: Path) -> dict[str, Any]:
     if not manifest.empty:
         metadata["path"] = dg.MetadataValue.path(str(path))
     for name, value in manifest.summary.items():
-        if name not in HIDDEN and value not in (None, [], {}):
+        if name not in HIDDEN and not _is_nothing(value):
             metadata[name.replace("_", " ")] = _value(value)
     for title, png in manifest.pictures.items():
         metadata[title] = dg.MetadataValue.md(f"![{title}](data:image/png;base64,{png})")
@@ -35,6 +35,10 @@ def describe(produced: Produced, path: Path) -> dict[str, Any]:
         "params": dg.MetadataValue.json(manifest.settings),
         "versions": dg.MetadataValue.json(manifest.versions),
     }
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or value == [] or value == {}
 
 
 def _value(value: Any) -> Any:

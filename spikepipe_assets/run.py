@@ -81,7 +81,7 @@ def process(request: Request, console: Console) -> Finished:
     deployment, store = request.deployment, request.deployment.store()
     params = deployment.effective_params()
     for change in deployment.runmode_changes():
-        console.print(f"--runmode {deployment.runmode}: {change}", markup=False)
+        console.print(change, markup=False)
     found = discover(request.data, params.job_dispatch)
     _say_found(found, console)
     if problems := missing(params, found.jobs, store):

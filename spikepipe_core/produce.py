@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 
-from spikepipe_core.errors import MissingInputError, SkippedByRule
+from spikepipe_core.errors import MissingInputError, SkippedByRule, SpikepipeError
 from spikepipe_core.reports import write_session_reports
 from spikepipe_core.stages.stage import Built, Stage, Work
 from spikepipe_core.store import Manifest, Outcome, data_version
@@ -118,6 +118,9 @@ def produce(stage: Stage, work: Work, *, recompute: bool = False, context: Conte
         return Produced(record("skipped", skip.reason), None)
     except _InputFailedError as failure:
         record("failed", str(failure), failure.because_of)
+        raise
+    except SpikepipeError as error:
+        record("failed", str(error))
         raise
     except BaseException as error:
         record("failed", f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
@@ -278,7 +281,7 @@ def _build(stage: Stage, work: Work, inputs: dict[str, str], expected: str) -> t
         started=began,
         duration_s=round(time.monotonic() - clock, 3),
         empty=built.reason if built.empty else None,
-        summary={"result": built.reason, **built.summary},
+        summary={"result": built.reason, **built.plain_summary()},
         pictures=built.encoded_pictures(),
     )
     return work.store.results.commit(draft, manifest), built

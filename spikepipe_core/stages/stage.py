@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from spikepipe_core.ingest import RecordingJob
 from spikepipe_core.params import JobKwargs, Params
@@ -38,9 +41,23 @@ class Built:
     versions: Mapping[str, str] = field(default_factory=dict)
     empty: bool = False
 
+    def plain_summary(self) -> dict[str, Any]:
+        """The summary in JSON's own types: NumPy's numbers become Python's, what is not finite becomes null."""
+        return {name: _plain(value) for name, value in self.summary.items()}
+
     def encoded_pictures(self) -> dict[str, str]:
         """The pictures as base64 text."""
         return {title: base64.b64encode(png).decode() for title, png in self.pictures.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @dataclass(frozen=True)
