@@ -179,7 +179,7 @@ ASK = """
 import json, sys, time
 from spikepipe_core.errors import SpikepipeError
 from spikepipe_core.stages import classifiers
-classifiers.HUB_TIMEOUT_S = 0.5  # the test has less patience than a user
+classifiers.HUB_TIMEOUT_S = 0.2  # the test has less patience than a user
 found = []
 for name in sys.argv[1:]:
     started = time.monotonic()

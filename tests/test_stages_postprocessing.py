@@ -227,6 +227,7 @@ def test_metrics_without_their_extension_are_left_out_and_said(without, lost):
         assert len(about) == 1 and without in about[0]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not AIND.is_file(), reason=f"no params file of the AIND pipeline at {AIND}")
 def test_the_extensions_of_an_aind_params_file_are_computed_too(analyzed_session, continued, tmp_path):
     """Amplitude scalings, valid periods, noise cutoff and the ratio of standard deviations among them."""
