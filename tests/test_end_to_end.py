@@ -80,7 +80,7 @@ def data(tmp_path_factory) -> Path:
     from spikepipe_core.demo import write_demo_session
 
     out = tmp_path_factory.mktemp("session") / "data"
-    write_demo_session(out, seconds=45.0, channels=(32, 24), seed=3)
+    write_demo_session(out, seconds=60.0, channels=(32, 24), seed=3)
     return out
 
 

@@ -116,6 +116,7 @@ def _materialize(context: dg.AssetExecutionContext, stage: Stage) -> Iterator[dg
             say=context.log.info,
         )
         produced = produce(stage, work, recompute=_recompute(context), context=_who(context))
+        result = None if produced.manifest is None else _result(produced, stage, store, work)
     except OutputBusyError:
         raise  # worth another try
     except SpikepipeError as error:
@@ -130,10 +131,10 @@ def _materialize(context: dg.AssetExecutionContext, stage: Stage) -> Iterator[dg
             metadata={"traceback": dg.MetadataValue.md(f"```\n{traceback.format_exc()}\n```")},
             allow_retries=False,
         ) from error
-    if produced.manifest is None:
+    if result is None:
         context.log.warning(f"skipped: {produced.outcome.reason}")
         return
-    yield _result(produced, stage, store, work)
+    yield result
 
 
 def _find(

@@ -14,6 +14,7 @@ from spikepipe_core.ingest.base import LoadedRecording, Reader
 from spikepipe_core.ingest.fingerprint import fingerprint_files
 from spikepipe_core.ingest.jobs import Discovery, IgnoredStream, RecordingJob, build_jobs, refuse_twins
 from spikepipe_core.ingest.nwb import NwbReader
+from spikepipe_core.ingest.shape import clip
 from spikepipe_core.ingest.spikeglx import SpikeGLXReader
 from spikepipe_core.ingest.timestamps import TimestampsVerdict, check_timestamps, reset_times
 
@@ -30,6 +31,7 @@ __all__ = [
     "RecordingJob",
     "TimestampsVerdict",
     "check_timestamps",
+    "clip",
     "discover",
     "fingerprint",
     "load",

@@ -1,10 +1,10 @@
-"""Cutting a recording to what a job is about: one channel group, the first seconds."""
+"""Cutting a recording to what a job is about: one channel group, a stretch of time."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spikepipe_core.errors import BadDataError
+from spikepipe_core.errors import BadDataError, ParamsError
 
 if TYPE_CHECKING:
     from spikeinterface.core import BaseRecording
@@ -31,13 +31,37 @@ def select_group(recording: BaseRecording, group: str | None, stream: str) -> Ba
     return groups[group]
 
 
-def clip(recording: BaseRecording, seconds: float) -> BaseRecording:
-    """Keep the first seconds of every segment; shorter segments stay as they are."""
+def clip(recording: BaseRecording, stop_s: float | None, start_s: float = 0.0) -> BaseRecording:
+    """Keep a stretch of every segment, in seconds from the segment's start; the times of what is kept stay.
+
+    Parameters
+    ----------
+    stop_s : float or None
+        A segment that ends before it, and None, keeps its end.
+    start_s : float
+        A segment that ends before it is an error: nothing would be left.
+
+    Raises
+    ------
+    ParamsError
+        A segment ends before `start_s`.
+    """
     from spikeinterface.core import append_recordings
 
     parts = [recording.select_segments([index]) for index in range(recording.get_num_segments())]
     if len(parts) == 1:
         parts = [recording]
-    frames = round(seconds * recording.get_sampling_frequency())
-    clipped = [part.frame_slice(0, min(frames, part.get_num_samples())) for part in parts]
+    clipped = [_clip_segment(part, start_s, stop_s) for part in parts]
     return clipped[0] if len(clipped) == 1 else append_recordings(clipped)
+
+
+def _clip_segment(part: BaseRecording, start_s: float, stop_s: float | None) -> BaseRecording:
+    rate, samples = part.get_sampling_frequency(), part.get_num_samples()
+    first = round(start_s * rate)
+    last = samples if stop_s is None else min(round(stop_s * rate), samples)
+    if first >= last:
+        raise ParamsError(
+            f"preprocessing.t_start = {start_s:g} s leaves nothing of a recording that lasts {samples / rate:.1f} s. "
+            "Give an earlier one, or null."
+        )
+    return part.frame_slice(first, last)

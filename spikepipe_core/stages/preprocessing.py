@@ -120,16 +120,32 @@ def _custom(recording: si.BaseRecording, pipeline: dict[str, Any]) -> Preprocess
 def _default(
     recording: si.BaseRecording, params: PreprocessingParams, job_kwargs: dict[str, Any]
 ) -> Preprocessed:
-    filtered, filter_step = _temporal_filter(recording, params)
-    shifted, shift_steps = _phase_shift(filtered, params)
-    labels = _label_channels(shifted, params, job_kwargs)
+    shifted, first_steps = filter_and_align(recording, params)
+    labels = label_channels(shifted, params, job_kwargs)
     _require_good_channels(labels, params.max_bad_channel_fraction)
     denoised, denoise_steps = _denoise(shifted, labels, params)
     return Preprocessed(
         recording=denoised,
         channel_labels=labels,
-        steps=(filter_step, *shift_steps, "detect_bad_channels", *denoise_steps),
+        steps=(*first_steps, "detect_bad_channels", *denoise_steps),
     )
+
+
+def filter_and_align(
+    recording: si.BaseRecording, params: PreprocessingParams
+) -> tuple[si.BaseRecording, tuple[str, ...]]:
+    """Filter in time and undo the ADCs' sampling offsets: the signal that channels are judged on.
+
+    Returns
+    -------
+    recording : BaseRecording
+        Lazy, all channels.
+    steps : tuple of str
+        What was applied, in order.
+    """
+    filtered, filter_step = _temporal_filter(recording, params)
+    shifted, shift_steps = _phase_shift(filtered, params)
+    return shifted, (filter_step, *shift_steps)
 
 
 def _temporal_filter(
@@ -152,9 +168,16 @@ def _phase_shift(
     return shifted, ("phase_shift",)
 
 
-def _label_channels(
+def label_channels(
     recording: si.BaseRecording, params: PreprocessingParams, job_kwargs: dict[str, Any]
 ) -> dict[str, str]:
+    """Label every channel ``good``, ``dead``, ``noise`` or ``out``.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        As `filter_and_align` gives it.
+    """
     arguments = params.detect_bad_channels.model_dump()
     # The coherence filter is a running median over this many channels, which must be odd and fit the probe.
     most = recording.get_num_channels() - 1 + recording.get_num_channels() % 2
@@ -280,7 +303,7 @@ def read_channel_labels(work: Work) -> dict[str, str]:
 
 def _settings(params: Params) -> dict[str, Any]:
     section = params.preprocessing
-    dumped = section.model_dump(mode="json", exclude={"motion_correction", "job_kwargs"})
+    dumped = section.model_dump(mode="json", exclude={"motion_correction", "job_kwargs", "t_start", "t_stop"})
     if section.custom_preprocessing_pipeline is not None:
         return {
             "min_preprocessing_duration": section.min_preprocessing_duration,

@@ -4,7 +4,8 @@ Nothing is copied. The output is a folder with SpikeInterface's description of t
 (`recording.json`, and `lfp.json` if the probe has an LFP band of its own), with paths relative to the data
 folder, and `job.json`: what was found, and the verdict on its timestamps.
 
-Settings that decide: `job_dispatch` (how folders become recording jobs, clipping, timestamps check).
+Settings that decide: `job_dispatch` (how folders become recording jobs, debug clipping, timestamps check);
+`preprocessing.t_start` and `t_stop`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import spikeinterface.core as si
 
 from spikepipe_core import ingest
 from spikepipe_core.errors import BadDataError, SkippedByRule
-from spikepipe_core.params import JobDispatchParams, Params
+from spikepipe_core.params import Params
 from spikepipe_core.pictures import probe_picture
 from spikepipe_core.stages.stage import Built, Stage, Work
 from spikepipe_core.store.files import write_json
@@ -29,11 +30,10 @@ def _settings(params: Params) -> dict[str, Any]:
     """What of job dispatch reaches a single recording: not how its siblings are found."""
     keep = {"split_segments", "split_groups", "debug", "debug_duration", "skip_timestamps_check"}
     keep |= {"min_recording_duration"}
-    keep |= {"t_start", "t_stop"} & set(JobDispatchParams.model_fields)
     dumped = params.job_dispatch.model_dump(mode="json", include=keep)
     if not params.job_dispatch.debug:
         dumped.pop("debug_duration", None)
-    return dumped
+    return {**dumped, "t_start": params.preprocessing.t_start, "t_stop": params.preprocessing.t_stop}
 
 
 def _identity(work: Work) -> dict[str, Any]:
@@ -48,7 +48,9 @@ def build(work: Work) -> Built:
         raise BadDataError(job.problem)
     work.say(f"opening {job.stream} with the {job.reader} reader")
     loaded = ingest.load(job, work.data, settings)
-    recording = loaded.recording
+    recording, lfp = _clipped(loaded.recording, work.params), loaded.lfp
+    if lfp is not None:
+        lfp = _clipped(lfp, work.params)
     _require_duration(recording, settings.min_recording_duration)
     verdict = None
     if not settings.skip_timestamps_check:
@@ -59,14 +61,14 @@ def build(work: Work) -> Built:
 
     work.path.mkdir(parents=True)
     _write(recording, work.path / RECORDING, work.data)
-    if loaded.lfp is not None:
-        _write(loaded.lfp, work.path / LFP, work.data)
+    if lfp is not None:
+        _write(lfp, work.path / LFP, work.data)
     facts = {
         "duration_s": round(recording.get_total_duration(), 3),
         "channels": recording.get_num_channels(),
         "sampling_frequency_hz": recording.get_sampling_frequency(),
         "segments": recording.get_num_segments(),
-        "lfp_band": loaded.lfp is not None,
+        "lfp_band": lfp is not None,
         "timestamps": "not checked"
         if verdict is None
         else "ok"
@@ -98,6 +100,17 @@ def build(work: Work) -> Built:
         },
         pictures={"probe": probe_picture(recording)},
     )
+
+
+def _clipped(recording: si.BaseRecording, params: Params) -> si.BaseRecording:
+    """The stretch from `preprocessing.t_start` to `t_stop`.
+
+    Cut here, before anything else, so that spikes, LFP and figures all run on one clock.
+    """
+    start, stop = params.preprocessing.t_start, params.preprocessing.t_stop
+    if start is None and stop is None:
+        return recording
+    return ingest.clip(recording, stop, start or 0.0)
 
 
 def _require_duration(recording: si.BaseRecording, minimum_s: float) -> None:

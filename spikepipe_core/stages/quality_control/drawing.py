@@ -13,6 +13,7 @@ import spikeinterface.core as si
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
 from spikepipe_core.pictures import LABEL_COLORS
@@ -41,7 +42,8 @@ def raw_figure(recording: si.BaseRecording, signal: RawSignal) -> Figure:
         _say(saturation, "the converter's range is not known")
     else:
         _by_depth(saturation, 100 * statistics.saturated_fraction, depths, labels, named=False)
-        saturation.set_xlim(left=0, right=max(0.01, saturation.get_xlim()[1]))
+        most = 100 * float(np.nanmax(statistics.saturated_fraction))
+        saturation.set_xlim(-0.05 * max(most, 0.01), 1.1 * max(most, 0.01))
     saturation.set(xlabel="samples at the converter's limits (%)", ylabel=words, title="Saturation")
     return figure
 
@@ -135,8 +137,8 @@ def _spectra(axes: Axes, statistics: SignalStatistics, labels: NDArray[Any]) -> 
 
 
 def _log_spaced(frequencies: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Every bin up to 200 Hz, where mains peaks are, then at most 600 evenly spaced on a log axis."""
-    positive = np.flatnonzero(frequencies > 0)
+    """Every bin up to 200 Hz, where mains peaks are, then at most 600 evenly spaced on a log axis; not the ends."""
+    positive = np.flatnonzero((frequencies > 0) & (frequencies < frequencies[-1]))
     narrow = positive[frequencies[positive] <= 200]
     wide = positive[frequencies[positive] > 200]
     if wide.size:
@@ -177,6 +179,8 @@ def _label_counts(axes: Axes, labels: pd.DataFrame) -> None:
     colors = [BLUE if name in ("pass", "sua") else GREY for name in bars]
     drawn = axes.bar(list(bars), list(bars.values()), color=colors)
     axes.bar_label(drawn, fontsize=8)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.margins(y=0.12)
 
 
 def _histogram(
@@ -196,15 +200,19 @@ def _histogram(
         return
     low, high = values.min(), values.max()
     if low == high:
-        low, high = (low / 2, high * 2) if log else (low - 0.5, high + 0.5)
+        low, high = (low / 2, high * 2) if log else (low, low + 1)
     spaced = np.geomspace if log else np.linspace
     edges: list[float] = spaced(low, high, BINS + 1).tolist()
     axes.hist(values, edges, color=GREY, label="all")
     if passing is not None and len(passing) == len(metrics):
         axes.hist(column(metrics[passing], name), edges, color=BLUE, label="pass")
     axes.axvline(float(np.median(values)), color="k", lw=0.8, ls="--", label="median of all")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     if log:
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     axes.legend(fontsize=7, frameon=False)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from spikepipe_core.errors import BadDataError
 from spikepipe_core.params import PreprocessingParams
 from spikepipe_core.signal_statistics import MAX_CHUNKS, SignalStatistics, measure_signal
+from spikepipe_core.stages import preprocessing
 from spikepipe_core.stages.quality_control.report import (
     Metric,
     QualityReport,
@@ -120,37 +121,15 @@ def label_channels(
     n_channels = recording.get_num_channels()
     if n_channels < MIN_LABEL_CHANNELS:
         return {}, f"{n_channels} channels, fewer than the {MIN_LABEL_CHANNELS} that this needs"
-    arguments = params.detect_bad_channels.model_dump()
-    # The coherence filter is a running median over this many channels, which must be odd and fit the probe.
-    most = n_channels - 1 + n_channels % 2
-    arguments["n_neighbors"] = max(1, min(arguments["n_neighbors"], most))
+    signed = spre.unsigned_to_signed(recording) if recording.get_dtype().kind == "u" else recording
     try:
-        filtered, edge_hz = _filtered(recording, params)
-        _, labels = spre.detect_bad_channels(
-            filtered, highpass_filter_cutoff=edge_hz, job_kwargs=job_kwargs or {}, **arguments
-        )
+        filtered, _ = preprocessing.filter_and_align(signed, params)
+        return preprocessing.label_channels(filtered, params, job_kwargs or {}), ""
     except (AssertionError, ValueError, IndexError, KeyError, RuntimeError) as error:
         return (
             {},
             f"SpikeInterface's bad channel detection refused: {str(error).strip() or type(error).__name__}",
         )
-    return {str(c): str(label) for c, label in zip(recording.channel_ids, labels, strict=True)}, ""
-
-
-def _filtered(recording: si.BaseRecording, params: PreprocessingParams) -> tuple[si.BaseRecording, float]:
-    """The copy that channels are judged on, and the lower edge of its band in Hz."""
-    if recording.get_dtype().kind == "u":
-        recording = spre.unsigned_to_signed(recording)
-    if params.filter_type == "bandpass":
-        edge_hz = params.bandpass_filter.freq_min
-        recording = spre.bandpass_filter(recording, **params.bandpass_filter.model_dump())
-    else:
-        edge_hz = params.highpass_filter.freq_min
-        recording = spre.highpass_filter(recording, **params.highpass_filter.model_dump())
-    shifts = recording.get_property("inter_sample_shift")
-    if shifts is not None:
-        recording = spre.phase_shift(recording, inter_sample_shift=shifts, **params.phase_shift.model_dump())
-    return recording, edge_hz
 
 
 def raw_quality(
