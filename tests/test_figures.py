@@ -16,6 +16,7 @@ from spikeinterface.core.motion import Motion
 
 from spikepipe_core.params import VisualizationParams
 from spikepipe_core.signal_statistics import measure_signal
+from spikepipe_core.stages.figures import drift, templates
 from spikepipe_core.stages.figures.canvas import FigureInfo, thumbnail
 from spikepipe_core.stages.figures.drift import (
     FEW_PEAKS,
@@ -25,9 +26,11 @@ from spikepipe_core.stages.figures.drift import (
     find_peaks,
     unit_spikes_figure,
 )
+from spikepipe_core.stages.figures.layout import channel_layout
 from spikepipe_core.stages.figures.motion import motion_figure
 from spikepipe_core.stages.figures.probe import probe_figure
 from spikepipe_core.stages.figures.snippets import (
+    colour_scale,
     extreme_of_columns,
     full_traces,
     processed_traces,
@@ -175,6 +178,77 @@ def test_drift_map_and_motion(recording: si.BaseRecording, tmp_path: Path) -> No
         motion_figure(recording, info, PARAMS, tmp_path),
     ]
     _assert_written(figures, tmp_path)
+
+
+def test_drift_map_and_motion_of_several_segments(recording: si.BaseRecording, tmp_path: Path) -> None:
+    two = si.append_recordings([recording, recording.frame_slice(0, 60_000)])
+    located = find_peaks(two, PARAMS, ONE_JOB)
+    assert set(located.peaks["segment_index"]) == {0, 1}
+    motion = Motion(
+        [np.array([[0.0], [5], [2]]), np.array([[1.0], [0]])],
+        [np.array([1.0, 3, 5]), np.array([0.5, 1.5])],
+        np.array([50.0]),
+    )
+    info = {
+        "motion": motion,
+        "peaks": located.peaks,
+        "peak_locations": located.locations,
+        "parameters": {"preset": "rigid_fast"},
+    }
+    figures = [
+        drift_figure(two, located, PARAMS, tmp_path),
+        motion_figure(two, info, PARAMS, tmp_path),
+    ]
+    _assert_written(figures, tmp_path)
+
+
+def test_of_a_long_recording_evenly_spaced_stretches_are_looked_at(
+    recording: si.BaseRecording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = find_peaks(recording, PARAMS, ONE_JOB)
+    assert whole.covered_s == pytest.approx(6.0)
+    monkeypatch.setattr(drift, "MAX_STRETCHES", 3)
+    part = find_peaks(recording, PARAMS, ONE_JOB)
+    assert part.covered_s == pytest.approx(3.0)
+    inside = np.isin(part.peaks["sample_index"], whole.peaks["sample_index"])
+    assert 0 < inside.sum() < len(whole.peaks)
+    second = (part.peaks["sample_index"] / recording.get_sampling_frequency()).astype(int)
+    assert set(second) == {0, 2, 5}
+    assert "3 s spread evenly over 6 s" in drift_figure(recording, part, PARAMS, tmp_path).caption
+
+
+def test_only_peaks_that_are_drawn_are_located(
+    recording: si.BaseRecording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drift, "FEW_PEAKS", 1)
+    params = VisualizationParams.model_validate({"drift": {"n_skip": 7}})
+    located = find_peaks(recording, params, ONE_JOB)
+    assert len(located.peaks) == len(located.locations) == -(-located.detected // 7)
+
+
+def test_a_noisy_channel_does_not_stretch_the_colours() -> None:
+    rng = np.random.default_rng(0)
+    quiet = rng.normal(0, 10, (3000, 24)).astype("float32")
+    noisy = quiet.copy()
+    noisy[:, 5] *= 50
+    scales = [_scale_of(traces) for traces in (quiet, noisy)]
+    assert scales[1] < 1.2 * scales[0]
+
+
+def _scale_of(traces: np.ndarray) -> float:
+    recording = si.NumpyRecording([traces], sampling_frequency=30_000.0)
+    recording.set_dummy_probe_from_locations(np.array([[0.0, 20.0 * i] for i in range(traces.shape[1])]))
+    return colour_scale([traces], channel_layout(recording), recording, None)
+
+
+def test_pages_are_capped_and_say_so(
+    analyzer: si.SortingAnalyzer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"MAX_PAGES": 2, "ROWS": 1, "COLUMNS": 2}.items():
+        monkeypatch.setattr(templates, name, value)
+    pages = template_pages(analyzer, unit_table(analyzer), tmp_path)
+    assert [page.name for page in pages] == ["templates_1.png", "templates_2.png"]
+    assert "4 of 6 units" in pages[0].caption
 
 
 def test_drift_map_without_peaks(recording: si.BaseRecording, tmp_path: Path) -> None:

@@ -31,6 +31,12 @@ FEW_PEAKS = 30_000
 FAINT_ALPHA = 0.6
 """Below `FEW_PEAKS` points hardly overlap, and an opacity meant for dense recordings would hide them (ours)."""
 
+STRETCH_S = 1.0
+"""Length of a stretch in which peaks are looked for."""
+
+MAX_STRETCHES = 300
+"""Stretches looked at, at most: five minutes, spread evenly, show the drift of any recording (ours)."""
+
 MAX_SPIKES = 200_000
 """Spikes drawn at most."""
 
@@ -38,7 +44,7 @@ UNIT_CYCLE = ("blue", "orange", "green", "vermillion", "purple", "sky", "black")
 
 
 class LocatedPeaks(NamedTuple):
-    """Peaks and where they are.
+    """Peaks that are drawn, and where they are.
 
     Attributes
     ----------
@@ -47,25 +53,32 @@ class LocatedPeaks(NamedTuple):
         ``segment_index``.
     locations : structured array, shape (n_peaks,)
         ``x`` and ``y`` in um.
+    detected : int
+        Peaks found; all but those drawn are left out here.
+    covered_s : float
+        Seconds in which they were looked for.
     """
 
     peaks: NDArray[Any]
     locations: NDArray[Any]
+    detected: int
+    covered_s: float
 
 
 def find_peaks(
     recording: si.BaseRecording, params: VisualizationParams, job_kwargs: dict[str, Any]
 ) -> LocatedPeaks:
-    """Detect peaks, each the largest of its neighbourhood, and locate them by centre of mass.
+    """Detect peaks, each the largest of its neighbourhood, and locate those to draw by centre of mass.
 
-    These are the methods of the AIND pipeline's drift maps.
+    These are the methods of the AIND pipeline's drift maps. Time and memory are bounded: of a long recording only
+    evenly spaced stretches are looked at, and only peaks that `drift.n_skip` leaves are located.
 
     Parameters
     ----------
     recording : BaseRecording
         Processed, with a probe.
     params : VisualizationParams
-        `drift.detection` and `drift.localization` decide.
+        `drift.detection`, `drift.localization` and `drift.n_skip` decide.
     job_kwargs : dict
         Parallelism.
     """
@@ -74,11 +87,20 @@ def find_peaks(
 
     detection = params.drift.detection.model_dump()
     detection["random_slices_kwargs"] = {"seed": 0}  # of the noise levels that the threshold multiplies
-    peaks = detect_peaks(
-        recording, method="locally_exclusive", method_kwargs=detection, job_kwargs=job_kwargs
+    stretches = stretches_of(recording)
+    covered_s = sum(stop - start for _, start, stop in stretches) / recording.get_sampling_frequency()
+    where = {"slices": stretches}
+    detected = detect_peaks(
+        recording,
+        method="locally_exclusive",
+        method_kwargs=detection,
+        pipeline_kwargs=where,
+        job_kwargs=job_kwargs,
     )
-    if not len(peaks):
-        return LocatedPeaks(peaks, np.zeros(0, dtype=[("x", "float64"), ("y", "float64")]))
+    if not len(detected):
+        nowhere = np.zeros(0, dtype=[("x", "float64"), ("y", "float64")])
+        return LocatedPeaks(detected, nowhere, 0, covered_s)
+    peaks = detected[decimated(len(detected), params.drift.n_skip)]
     localization = params.drift.localization
     locations = localize_peaks(
         recording,
@@ -87,9 +109,24 @@ def find_peaks(
         method_kwargs={"radius_um": localization.radius_um},
         ms_before=localization.ms_before,
         ms_after=localization.ms_after,
+        pipeline_kwargs=where,
         job_kwargs=job_kwargs,
     )
-    return LocatedPeaks(peaks, locations)
+    return LocatedPeaks(peaks, locations, len(detected), covered_s)
+
+
+def stretches_of(recording: si.BaseRecording) -> list[tuple[int, int, int]]:
+    """Segment, first and last sample of the stretches looked at: all of a short recording, part of a long one."""
+    size = max(1, round(STRETCH_S * recording.get_sampling_frequency()))
+    lengths = [recording.get_num_samples(segment) for segment in range(recording.get_num_segments())]
+    every = [
+        (segment, start, min(start + size, length))
+        for segment, length in enumerate(lengths)
+        for start in range(0, length, size)
+    ]
+    if len(every) <= MAX_STRETCHES:
+        return every
+    return [every[index] for index in np.linspace(0, len(every) - 1, MAX_STRETCHES).astype(int)]
 
 
 def drift_figure(
@@ -106,8 +143,7 @@ def drift_figure(
     """
     shank_of_channel = np.asarray(recording.get_channel_groups()).astype(str)
     shanks = sorted(set(shank_of_channel.tolist()))
-    drawn = decimated(len(located.peaks), params.drift.n_skip)
-    peaks, depths = located.peaks[drawn], np.asarray(located.locations["y"], float)[drawn]
+    peaks, depths = located.peaks, np.asarray(located.locations["y"], float)
     amplitudes = _amplitudes(recording, peaks, one_sided=params.drift.vmax <= 0)
     shank_of_peak = shank_of_channel[peaks["channel_index"]]
 
@@ -132,15 +168,19 @@ def drift_figure(
         ScalarMappable(norm, params.drift.cmap), ax=list(axes), extend="both", pad=0.01, aspect=40,
         label=f"peak amplitude ({unit})",
     )  # fmt: skip
-    return save(
-        figure,
-        out,
-        FigureInfo(
-            "drift_map.png",
-            "Drift map",
-            f"{len(drawn)} of {len(located.peaks)} peaks beyond {params.drift.detection.detect_threshold:g} times the "
-            "noise, over time and depth. Level bands mean a stable probe; slopes and steps are drift.",
-        ),
+    return save(figure, out, FigureInfo("drift_map.png", "Drift map", _caption(recording, located, params)))
+
+
+def _caption(recording: si.BaseRecording, located: LocatedPeaks, params: VisualizationParams) -> str:
+    total = recording.get_total_duration()
+    looked = (
+        f", looked for in {located.covered_s:.0f} s spread evenly over {total:.0f} s"
+        if located.covered_s < 0.99 * total
+        else ""
+    )
+    return (
+        f"{len(located.peaks)} of {located.detected} peaks beyond {params.drift.detection.detect_threshold:g} times "
+        f"the noise{looked}, over time and depth. Level bands mean a stable probe; slopes and steps are drift."
     )
 
 

@@ -41,7 +41,7 @@ def probe_figure(recording: si.BaseRecording, statistics: SignalStatistics, out:
     drawn = [_draw_shank(ax, layout, shank, noise) for ax, shank in zip(axes, layout.shanks, strict=True)]
     axes[0].set_ylabel(DEPTH_LABEL)
     figure.colorbar(
-        drawn[-1], ax=list(axes), extend="max", aspect=40,
+        drawn[-1], ax=list(axes), extend="both", aspect=40,
         label=f"noise above {AP_BAND_MIN_HZ:.0f} Hz, RMS ({unit_symbol(statistics.unit)})",
     )  # fmt: skip
     return save(

@@ -38,7 +38,10 @@ LINE_SPACING = 2.5
 """Distance between two lines, in ends of the colour scale (ours)."""
 
 COLOUR_QUANTILE = 0.995
-"""The colour scale ends where this fraction of the good channels' values lies inside it (ours)."""
+"""A channel reaches as far as this fraction of its values (ours)."""
+
+CHANNEL_QUANTILE = 0.9
+"""The colour scale ends where this fraction of the channels do not reach (ours): the others are noisy, or spike."""
 
 ROW_HEIGHT = 4.2
 
@@ -173,7 +176,7 @@ def _snippet_figure(
         layer = layers[column]
         blocks = [_read(layer.recording, snippet, layout, reference) for snippet in snippets]
         follows_shared = column + 1 < len(layers) and layers[column + 1].shares_scale
-        scale = scale if follows_shared else _scale(blocks, layout, reference, channel_labels)
+        scale = scale if follows_shared else colour_scale(blocks, layout, reference, channel_labels)
         for row, (snippet, block) in enumerate(zip(snippets, blocks, strict=True)):
             ax = grid[row, column]
             mappable = _draw(ax, block, snippet, reference, layout, scale)
@@ -218,7 +221,7 @@ def _read(
     return rows
 
 
-def _scale(
+def colour_scale(
     blocks: list[NDArray[np.float32]],
     layout: ChannelLayout,
     reference: si.BaseRecording,
@@ -226,11 +229,14 @@ def _scale(
 ) -> float:
     """Symmetric end of the colour scale: so that good channels fill it and a bad one cannot stretch it."""
     labels = _row_labels(layout, reference, channel_labels)
-    rows = [label not in ("dead", "noise") for label in labels]
-    values = np.abs(np.concatenate([extreme_of_columns(block)[:, rows] for block in blocks]))
-    values = values[np.isfinite(values)]
-    end = float(np.quantile(values, COLOUR_QUANTILE)) if values.size else 0.0
-    return end or 1.0
+    judged = np.array([label not in ("dead", "noise") for label in labels])
+    sizes = np.abs(np.concatenate([extreme_of_columns(block) for block in blocks]))
+    sizes = sizes[:, judged & np.isfinite(sizes).all(axis=0)]
+    if not sizes.size:
+        return 1.0
+    # channel by channel first: raw figures do not know yet which channels are noisy
+    reach = np.quantile(sizes, COLOUR_QUANTILE, axis=0)
+    return float(np.quantile(reach, CHANNEL_QUANTILE)) or 1.0
 
 
 def _row_labels(

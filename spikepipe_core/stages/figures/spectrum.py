@@ -46,7 +46,14 @@ def spectrum_figure(recording: si.BaseRecording, statistics: SignalStatistics, o
     image = left.pcolormesh(edges, rows, decibels, cmap="viridis", vmin=low, vmax=high, rasterized=True)
     left.set(xscale="log", xlabel="frequency (Hz)", title="every channel")
     label_rows(left, layout)
-    figure.colorbar(image, ax=left, pad=0.01, label=f"power density (dB re 1 {unit}²/Hz)")
+    figure.colorbar(
+        image,
+        ax=left,
+        location="bottom",
+        aspect=40,
+        extend="both",
+        label=f"power density (dB re 1 {unit}²/Hz)",
+    )
     _draw_noise(middle, statistics, layout)
     _draw_median(right, edges, binned, unit)
     return save(

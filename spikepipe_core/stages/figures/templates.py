@@ -150,6 +150,9 @@ def _draw_template(ax: Axes, material: _Material, unit: int, colour: str) -> Non
     template = material.templates[unit]
     sizes = np.ptp(template, axis=0)
     main = int(sizes.argmax())
+    if not sizes[main] > 0:  # NaN or flat: the unit has no spike that could be averaged
+        say(ax, "no waveform")
+        return
     channels = [int(c) for c in np.argsort(-sizes)[:MAX_CHANNELS] if sizes[c] > 0.05 * sizes[main]]
     x, y = material.locations[:, 0], material.locations[:, 1]
     width, height = _pitch(x[channels]), _pitch(y[channels])
