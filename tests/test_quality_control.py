@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,20 @@ import spikeinterface.core as si
 from scipy.ndimage import gaussian_filter1d
 from spikeinterface.core.motion import Motion
 
+from spikepipe_core.demo.simulation import COMMON_UV, NOISE_UV
 from spikepipe_core.errors import BadDataError
 from spikepipe_core.params import PreprocessingParams
 from spikepipe_core.signal_statistics import measure_signal
-from spikepipe_core.stages.quality_control import QualityReport, measure_raw, processed_quality, raw_quality
+from spikepipe_core.stages.preprocessing import read_channel_labels
+from spikepipe_core.stages.quality_control import (
+    RAW_STAGE,
+    QualityReport,
+    measure_raw,
+    processed_quality,
+    raw_quality,
+)
+from spikepipe_core.stages.quality_control.drawing import MAX_PICTURE_BYTES, raw_figure, small_picture
+from spikepipe_core.stages.stage import Work
 
 PARAMS = PreprocessingParams()
 FS, CHANNELS, GAIN = 30_000.0, 16, 0.195
@@ -96,6 +107,43 @@ def test_a_very_short_recording_gets_a_report_without_nan(with_gains: bool) -> N
     assert report["line_noise_50_hz"].status == "not evaluated"
     if not with_gains:
         assert report["rms_median"].status == "not evaluated"
+
+
+@pytest.mark.parametrize("channels", [[3], list(range(CHANNELS))])
+def test_channels_without_finite_values_are_drawn_and_told_without_nan(channels: list[int]) -> None:
+    traces = _noise(seconds=0.5).astype("float32")
+    traces[:, channels] = np.nan
+    recording = si.NumpyRecording([traces], FS)
+    signal = measure_raw(recording, PARAMS, ONE_JOB)
+    report = raw_quality(recording, signal, PARAMS)
+    assert json.loads(report.model_dump_json(), parse_constant=pytest.fail)
+    assert report["nonfinite_channels"].value == len(channels)
+    assert report["nonfinite_channels"].status in ("warn", "fail")
+    assert 0 < len(small_picture(raw_figure(recording, signal))) <= MAX_PICTURE_BYTES
+
+
+def test_one_channel_is_not_compared_with_its_neighbours() -> None:
+    recording = _recording(_noise(seconds=1.0)[:, :1])
+    metric = _judge(recording)["bad_channel_fraction"]
+    assert metric.status == "not evaluated"
+    assert "fewer than" in metric.rule
+
+
+def test_bad_channels_are_those_that_preprocessing_takes_out(
+    preprocessed_session: Work, tmp_path: Path
+) -> None:
+    work = preprocessed_session.at(tmp_path / "raw")
+    built = RAW_STAGE.build(work)
+    labels = list(read_channel_labels(work).values())
+    assert built.summary["dead_channels"] == labels.count("dead") == 1
+    assert built.summary["noisy_channels"] == labels.count("noise") == 1
+    assert built.summary["rms_median"] == pytest.approx(np.hypot(NOISE_UV, COMMON_UV), rel=0.25)
+    assert set(built.summary["checks"]) == set(RAW_STAGE.checks)
+    written = json.loads((work.path / "quality_control.json").read_text(), parse_constant=pytest.fail)
+    assert written["recording_name"] == work.recording_job.recording_name
+    for figure in built.summary["figures"]:
+        assert (work.path / figure["file"]).read_bytes().startswith(b"\x89PNG")
+    assert all(len(png) <= MAX_PICTURE_BYTES for png in built.pictures.values())
 
 
 def test_an_empty_recording_is_refused() -> None:

@@ -121,7 +121,14 @@ def _by_depth(
 
 def _spectra(axes: Axes, statistics: SignalStatistics, labels: NDArray[Any]) -> None:
     keep = _log_spaced(statistics.frequencies)
-    frequencies, psd = statistics.frequencies[keep], np.maximum(statistics.psd[:, keep], 1e-12)
+    finite = np.isfinite(statistics.psd).all(axis=1)
+    labels = labels[finite]
+    frequencies, psd = statistics.frequencies[keep], np.maximum(statistics.psd[finite][:, keep], 1e-12)
+    power = "µV²/Hz" if statistics.unit == "uV" else "stored units²/Hz"
+    axes.set(xlabel="frequency (Hz)", ylabel=f"power ({power})", title="Spectrum")
+    if not psd.size:
+        _say(axes, "no finite values")
+        return
     for label in ("out", "noise", "dead"):
         for row in psd[labels == label]:
             axes.plot(frequencies, row, color=LABEL_COLORS[label], lw=0.7, alpha=0.8)
@@ -132,8 +139,7 @@ def _spectra(axes: Axes, statistics: SignalStatistics, labels: NDArray[Any]) -> 
         axes.legend(fontsize=8, frameon=False, loc="lower left")
     for frequency in LINE_FREQUENCIES_HZ:
         axes.axvline(frequency, color="k", lw=0.6, ls=":")
-    power = "µV²/Hz" if statistics.unit == "uV" else "stored units²/Hz"
-    axes.set(xscale="log", yscale="log", xlabel="frequency (Hz)", ylabel=f"power ({power})", title="Spectrum")
+    axes.set(xscale="log", yscale="log")
 
 
 def _log_spaced(frequencies: NDArray[np.float64]) -> NDArray[np.intp]:

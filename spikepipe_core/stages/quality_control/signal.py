@@ -120,7 +120,9 @@ def label_channels(
     """
     n_channels = recording.get_num_channels()
     if n_channels < MIN_LABEL_CHANNELS:
-        return {}, f"{n_channels} channels, fewer than the {MIN_LABEL_CHANNELS} that this needs"
+        return {}, f"{n_channels} channel(s), fewer than the {MIN_LABEL_CHANNELS} that this needs"
+    if params.detect_bad_channels.method == "coherence+psd" and not recording.has_scaleable_traces():
+        return {}, "the recording has no gains to uV, and 'coherence+psd' judges by uV"
     signed = spre.unsigned_to_signed(recording) if recording.get_dtype().kind == "u" else recording
     try:
         filtered, _ = preprocessing.filter_and_align(signed, params)
@@ -332,6 +334,15 @@ def _bad_channels(
             int(signal.statistics.constant.sum()),
             "",
             f"Channels that held a single value in all that was sampled, at most {MAX_CHUNKS} s.",
+            warn_above=0,
+            fail_above=params.max_bad_channel_fraction * recording.get_num_channels(),
+        ),
+        judged(
+            "bad_channels",
+            "nonfinite_channels",
+            int((~np.isfinite(signal.statistics.psd).all(axis=1)).sum()),
+            "",
+            "Channels with NaN or infinity among what was sampled.",
             warn_above=0,
             fail_above=params.max_bad_channel_fraction * recording.get_num_channels(),
         ),
