@@ -113,7 +113,7 @@ def processed_traces(
                 f"traces_proc_seg{segment}.png",
                 f"Raw and processed traces, segment {segment}",
                 "The same stretch before and after preprocessing, the last two with one colour scale. The coloured "
-                "strip at the left marks bad channels; grey rows were taken out.",
+                "strip at the left marks bad channels; hatched rows were taken out.",
             ),
         )
         for segment, snippets in snippets_of(raw, params).items()

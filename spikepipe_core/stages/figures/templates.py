@@ -55,7 +55,7 @@ def template_pages(analyzer: si.SortingAnalyzer, table: pd.DataFrame, out: Path)
     Parameters
     ----------
     table : DataFrame
-        From `unit_table`. Units that pass come first, then those with the higher SNR.
+        From `unit_table`. Units that pass come first, and those not called noise, then those with the higher SNR.
     """
     order = _best_first(table)
     shown = order[: MAX_PAGES * ROWS * COLUMNS]
@@ -84,7 +84,8 @@ def _best_first(table: pd.DataFrame) -> list[int]:
     """Row numbers of the units in the order of the pages."""
     passing = table["passing"].map(lambda value: value is None or bool(value)).to_numpy(bool)
     snr = np.nan_to_num(table["snr"].to_numpy(float), nan=-np.inf) if "snr" in table else np.zeros(len(table))
-    return [int(row) for row in np.lexsort((-snr, ~passing))]
+    noise = table["label"].to_numpy() == "noise"
+    return [int(row) for row in np.lexsort((-snr, noise, ~passing))]
 
 
 def _material(analyzer: si.SortingAnalyzer) -> _Material:
@@ -161,7 +162,7 @@ def _draw_template(ax: Axes, material: _Material, unit: int, colour: str) -> Non
         at = x[channel] + 0.9 * width * (span / span[-1] - 0.5)
         level = y[channel] + 1.6 * height * template[:, channel] / sizes[main]
         bold = channel == main
-        ax.plot(at, level, color=colour if bold else "0.45", lw=1.5 if bold else 0.8)
+        ax.plot(at, level, color=colour if bold else "0.7", lw=1.6 if bold else 0.8, zorder=3 if bold else 2)
     _scale_bar(ax, 1.6 * height, sizes[main], material.unit)
 
 
