@@ -114,7 +114,8 @@ def _by_depth(
             name = f"{LABEL_WORDS[label]} ({chosen.sum()})" if named else None
             size, order = (10, 2) if label == "good" else (26, 3)
             axes.scatter(values[chosen], depths[chosen], s=size, color=color, label=name, zorder=order)
-    axes.set_xlim(left=0)
+    highest = np.max(values, where=np.isfinite(values), initial=0.0)
+    axes.set_xlim(0, 1.08 * highest if highest > 0 else 1)
     if named:
         axes.legend(fontsize=8, frameon=False)
 
@@ -136,7 +137,7 @@ def _spectra(axes: Axes, statistics: SignalStatistics, labels: NDArray[Any]) -> 
         low, middle, high = np.percentile(psd[labels == "good"], [5, 50, 95], axis=0)
         axes.fill_between(frequencies, low, high, color=GREY, alpha=0.35, lw=0, label="5 to 95 %")
         axes.plot(frequencies, middle, color=BLUE, lw=1.2, label="median of good")
-        axes.legend(fontsize=8, frameon=False, loc="lower left")
+        axes.legend(fontsize=8, framealpha=0.85, edgecolor="none", loc="lower left")
     for frequency in LINE_FREQUENCIES_HZ:
         axes.axvline(frequency, color="k", lw=0.6, ls=":")
     axes.set(xscale="log", yscale="log")
