@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -20,6 +20,9 @@ from spikepipe_core.stages.stage import Built, Stage, Work
 from spikepipe_core.store import Manifest, Outcome, data_version
 from spikepipe_core.store.files import remove
 from spikepipe_core.store.ledger import Verdict
+
+INTERRUPTED = "interrupted: stopped before it was finished. Run it again to go on from what is published."
+"""Reason of an output whose run was terminated, by a person or by a shutdown."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,45 @@ def produce(stage: Stage, work: Work, *, recompute: bool = False, context: Conte
     Exception
         Whatever the infrastructure did; trying again may help.
     """
-    context = context or Context()
-    started = time.monotonic()
+    attempt = _Attempt(stage, work, context or Context())
+    try:
+        with work.store.results.lock(work.ref(stage.name), waiting=work.say):
+            return _make_or_reuse(attempt, recompute=recompute)
+    except _InputSkipped as skip:
+        return _skipped(attempt, skip.reason, skip.because_of)
+    except SkippedByRule as skip:
+        work.say(f"{stage.name}: skipped, {skip.reason}")
+        return _skipped(attempt, skip.reason)
+    except _InputFailedError as failure:
+        attempt.record("failed", str(failure), failure.because_of)
+        raise
+    except SpikepipeError as error:
+        attempt.record("failed", str(error))
+        raise
+    except Exception as error:
+        attempt.record("failed", f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+        raise
+    except BaseException:
+        attempt.record("failed", INTERRUPTED)
+        raise
+
+
+def record_lost(stage: Stage, work: Work, reason: str, context: Context) -> None:
+    """Record the failure of an attempt whose process died before it could do so itself."""
+    _Attempt(stage, work, context).record("failed", reason)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One attempt at an output, from which its line in the ledger comes."""
+
+    stage: Stage
+    work: Work
+    context: Context
+    started: float = field(default_factory=time.monotonic)
 
     def record(
+        self,
         verdict: Verdict,
         reason: str,
         because_of: str | None = None,
@@ -75,63 +113,67 @@ def produce(stage: Stage, work: Work, *, recompute: bool = False, context: Conte
         reused: bool = False,
         data_version: str | None = None,
     ) -> Outcome:
+        work = self.work
         outcome = Outcome(
             session=work.entry.session,
             probe=work.job.probe if work.job else None,
-            stage=stage.name,
+            stage=self.stage.name,
             outcome=verdict,
             reason=reason,
             because_of=because_of,
             at=datetime.now(UTC),
-            duration_s=round(time.monotonic() - started, 3),
-            run_id=context.run_id,
-            log=context.log,
+            duration_s=round(time.monotonic() - self.started, 3),
+            run_id=self.context.run_id,
+            log=self.context.log,
             reused=reused,
             data_version=data_version,
         )
         work.store.ledger.write(work.entry.session_folder, outcome)
         if outcome.data_version is None:
-            _pass_on(stage, work, outcome)
+            _pass_on(self.stage, work, outcome)
         else:
-            _take_back(stage, work)
+            _take_back(self.stage, work)
         write_session_reports(work.store, work.entry.session_folder)
         return outcome
 
-    try:
-        with work.store.results.lock(work.ref(stage.name), waiting=work.say):
-            work.store.results.recover(work.ref(stage.name))
-            inputs = input_versions(stage, work)
-            expected = expected_version(stage, work, inputs)
-            found = None if recompute else work.manifest(stage.name)
-            if found is not None and found.data_version == expected:
-                work.say(f"{stage.name}: up to date, reused")
-                verdict: Verdict = "skipped" if found.empty else "ok"
-                reason = found.empty or found.summary.get("result", "reused")
-                return Produced(record(verdict, reason, reused=True, data_version=expected), found)
-            manifest, built = _build(stage, work, inputs, expected)
-        verdict = "skipped" if built.empty else "ok"
-        return Produced(record(verdict, built.reason, data_version=expected), manifest)
-    except _InputSkipped as skip:
-        return Produced(record("skipped", skip.reason, skip.because_of), None)
-    except SkippedByRule as skip:
-        work.say(f"{stage.name}: skipped, {skip.reason}")
-        return Produced(record("skipped", skip.reason), None)
-    except _InputFailedError as failure:
-        record("failed", str(failure), failure.because_of)
-        raise
-    except SpikepipeError as error:
-        record("failed", str(error))
-        raise
-    except BaseException as error:
-        record("failed", f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
-        raise
+
+def _make_or_reuse(attempt: _Attempt, *, recompute: bool) -> Produced:
+    """Under the output's lock: the published output if it is up to date, else a new one."""
+    stage, work = attempt.stage, attempt.work
+    work.store.results.recover(work.ref(stage.name))
+    inputs = input_versions(stage, work)
+    expected = expected_version(stage, work, inputs)
+    found = None if recompute else work.manifest(stage.name)
+    if found is not None and found.data_version == expected:
+        work.say(f"{stage.name}: up to date, reused")
+        verdict: Verdict = "skipped" if found.empty else "ok"
+        reason = found.empty or found.summary.get("result", "reused")
+        return Produced(attempt.record(verdict, reason, reused=True, data_version=expected), found)
+    manifest, built = _build(stage, work, inputs, expected)
+    verdict = "skipped" if built.empty else "ok"
+    return Produced(attempt.record(verdict, built.reason, data_version=expected), manifest)
+
+
+def _skipped(attempt: _Attempt, reason: str, because_of: str | None = None) -> Produced:
+    """Leave the recording out: what an earlier run published of it, under other params, goes.
+
+    It would be taken for a result of the params as they are now.
+    """
+    stage, work = attempt.stage, attempt.work
+    below = descendants(stage.name, work) if work.job else []
+    for name in (stage.name, *below):
+        ref = work.ref(name)
+        with work.store.results.lock(ref, waiting=work.say):
+            if work.store.results.withdraw(ref):
+                work.say(f"{name}: the output of an earlier run is removed, {reason}")
+    return Produced(attempt.record("skipped", reason, because_of), None)
 
 
 def is_current(stage: Stage, work: Work) -> bool:
     """Whether `produce` would reuse the published output."""
     try:
         inputs = input_versions(stage, work)
-    except (_InputSkipped, MissingInputError):
+    except (_InputSkipped, SkippedByRule, MissingInputError):
         return False
     found = work.manifest(stage.name)
     return found is not None and found.data_version == expected_version(stage, work, inputs)

@@ -152,6 +152,26 @@ class Area:
         self._roll_forward(draft.ref, record)
         return manifest
 
+    def withdraw(self, ref: OutputRef) -> bool:
+        """Remove a published output, under its lock: nobody sees a part of it.
+
+        Returns
+        -------
+        bool
+            Whether there was one.
+        """
+        self.recover(ref)
+        manifest = self.read_manifest(ref)
+        if manifest is None:
+            return False
+        published, final = self.root / ref.session_folder / manifest.path, self.path(ref)
+        if manifest.empty is None and published.exists():
+            published.rename(final.with_name(f".old-{uuid.uuid4().hex[:8]}-{final.name}"))
+        self._manifest_path(ref).unlink()
+        for leftover in self._leftovers(ref):
+            remove(leftover)
+        return True
+
     def recover(self, ref: OutputRef) -> None:
         """Finish what was committed and remove what was not, under the output's lock."""
         manifests = self._manifest_path(ref).parent
