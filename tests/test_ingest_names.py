@@ -129,7 +129,7 @@ def test_walk_passes_over_hidden_linked_and_deep_folders(tmp_path):
     assert list(walk_files(tmp_path)) == [tmp_path / "x.zarr", wanted]
 
 
-@pytest.mark.parametrize("module", ["naming", "spikeglx_files"])
+@pytest.mark.parametrize("module", ["classification", "naming", "spikeglx_files"])
 def test_examples_in_the_docstrings_run(module):
     import doctest
     import importlib

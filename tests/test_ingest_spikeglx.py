@@ -150,6 +150,8 @@ def test_other_boards_and_catgt_copies_are_passed_over_with_a_reason(copy):
     assert len(found.jobs) == 2
     reasons = {Path(stream.stream).name: stream.reason for stream in found.ignored}
     assert "NI-DAQ" in reasons["demo_g0_t0.nidq.bin"]
+    assert {stream.kind for stream in found.ignored} == {"analog", "AP"}
+    assert all("demo_g0_t0.nidq.bin" in job.board_files for job in found.jobs)
     assert "CatGT" in reasons["demo_g0_tcat.imec0.ap.bin"]
 
 

@@ -1,21 +1,29 @@
 """From raw folders to recording jobs: detect the format, name what is there, open it.
 
-A new format is one module with a `Reader` and one entry in `READERS`.
+A new format is one module with a `Reader` and one line in `spikepipe_core.ingest.registry`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spikepipe_core.errors import BadDataError, NotAvailableError
+from spikepipe_core.errors import BadDataError, SpikepipeError
 from spikepipe_core.ingest import shape
-from spikepipe_core.ingest.base import LoadedRecording, Reader
+from spikepipe_core.ingest.base import Found, LoadedRecording
 from spikepipe_core.ingest.fingerprint import fingerprint_files
-from spikepipe_core.ingest.jobs import Discovery, IgnoredStream, RecordingJob, build_jobs, refuse_twins
-from spikepipe_core.ingest.nwb import NwbReader
+from spikepipe_core.ingest.jobs import (
+    Discovery,
+    IgnoredStream,
+    RecordingJob,
+    UnreadableFolder,
+    build_jobs,
+    refuse_twins,
+)
+from spikepipe_core.ingest.registry import READERS, get_reader
 from spikepipe_core.ingest.shape import clip
-from spikepipe_core.ingest.spikeglx import SpikeGLXReader
 from spikepipe_core.ingest.timestamps import TimestampsVerdict, check_timestamps, reset_times
 
 if TYPE_CHECKING:
@@ -30,6 +38,7 @@ __all__ = [
     "LoadedRecording",
     "RecordingJob",
     "TimestampsVerdict",
+    "UnreadableFolder",
     "check_timestamps",
     "clip",
     "discover",
@@ -39,8 +48,6 @@ __all__ = [
     "load_recording",
     "reset_times",
 ]
-
-READERS: dict[str, Reader] = {reader.name: reader for reader in (SpikeGLXReader(), NwbReader())}
 
 
 def discover(data: Path, params: JobDispatchParams) -> Discovery:
@@ -81,11 +88,8 @@ def discover(data: Path, params: JobDispatchParams) -> Discovery:
 def _wanted_reader(params: JobDispatchParams) -> str | None:
     """The reader that the params ask for; None if the format is to be detected."""
     wanted = params.input if "input" in params.model_fields_set else None
-    if wanted is not None and wanted not in READERS:
-        raise NotAvailableError(
-            f"job_dispatch.input = {wanted!r}: this version has no reader for it, only {sorted(READERS)}. "
-            "Leave `input` out to have the format detected."
-        )
+    if wanted is not None:
+        get_reader(wanted)
     return wanted
 
 
@@ -94,7 +98,7 @@ def _discover_one(
 ) -> Discovery:
     """Discover the session or sessions of one folder, all of one format."""
     name, why = (wanted, "asked for by job_dispatch.input") if wanted else _detect(data)
-    found = READERS[name].find(data, root, params)
+    found = _find(name, data, root, params)
     if not found.streams:
         aside = "".join(f"\n  {stream.stream}: {stream.reason}" for stream in found.ignored)
         raise BadDataError(
@@ -111,41 +115,85 @@ def _discover_one(
     return Discovery(data_root=root, readers={name: why}, jobs=tuple(jobs), ignored=found.ignored)
 
 
+def _find(name: str, data: Path, root: Path, params: JobDispatchParams) -> Found:
+    with _as_bad_data(data, name):
+        return get_reader(name).find(data, root, params)
+
+
 def _detect(data: Path) -> tuple[str, str]:
-    for name, reader in READERS.items():
-        why = reader.detect(data)
+    """The first format that the folder is recognised as, and how."""
+    for name in READERS:
+        with _as_bad_data(data, name):
+            why = get_reader(name).detect(data)
         if why is not None:
             return name, why
-    raise BadDataError(
+    raise NotRecognisedError(
         f"{data} is in none of the formats that this version recognises ({', '.join(READERS)}). Give the "
         "folder with the raw data, or name its format in job_dispatch.input."
     )
 
 
+@contextmanager
+def _as_bad_data(data: Path, reader: str) -> Iterator[None]:
+    """Whatever goes wrong in the libraries below a reader is an error of the data, and said as such."""
+    try:
+        yield
+    except (SpikepipeError, MemoryError):
+        raise
+    except PermissionError as error:
+        raise BadDataError(f"{data} may not be read ({error}). Correct its permissions.") from error
+    except OSError:
+        raise
+    except Exception as error:  # Neo, HDF5 and their like fail in many ways on what they do not know
+        raise BadDataError(
+            f"{data} cannot be read with the {reader} reader ({type(error).__name__}: {error}). Check that it is "
+            "complete and as the acquisition wrote it."
+        ) from error
+
+
+class NotRecognisedError(BadDataError):
+    """A folder that holds no recording, as far as can be seen."""
+
+
 def _discover_sessions(root: Path, params: JobDispatchParams, wanted: str | None) -> Discovery:
     """Discover every sub-folder as a session of its own; one that cannot be read does not stop the others."""
-    readers: dict[str, str] = {}
-    jobs: list[RecordingJob] = []
+    found: list[Discovery] = []
     ignored: list[IgnoredStream] = []
-    members = [path for path in sorted(root.iterdir()) if not path.name.startswith(".")]
-    for path in (path for path in members if path.is_dir() or path.suffix == ".nwb"):
+    unreadable: list[UnreadableFolder] = []
+    for path in _session_members(root):
         if path.is_symlink():
-            ignored.append(IgnoredStream(stream=path.name, reason="a symbolic link"))
+            ignored.append(IgnoredStream(stream=path.name, reason="a symbolic link", folder=path.name))
             continue
         try:
-            found = _discover_one(path, root, params, wanted, path.stem if path.is_file() else path.name)
-        except BadDataError as error:
-            ignored.append(IgnoredStream(stream=path.name, reason=str(error)))
-            continue
-        readers |= found.readers
-        jobs += found.jobs
-        ignored += found.ignored
-    if not jobs:
-        reasons = "".join(f"\n  {stream.stream}: {stream.reason}" for stream in ignored)
+            found.append(_discover_one(path, root, params, wanted, _session_name(path)))
+        except NotRecognisedError as error:
+            ignored.append(IgnoredStream(stream=path.name, reason=str(error), folder=path.name))
+        except (BadDataError, OSError) as error:
+            unreadable.append(UnreadableFolder(folder=path.name, reason=str(error)))
+    if not found:
+        reasons = [f"{stream.stream}: {stream.reason}" for stream in ignored]
+        reasons += [f"{one.folder}: {one.reason}" for one in unreadable]
         raise BadDataError(
-            f"No sub-folder of {root} holds a recording (job_dispatch.multi_session).{reasons}"
+            f"No sub-folder of {root} holds a recording (job_dispatch.multi_session)."
+            + "".join(f"\n  {reason}" for reason in reasons)
         )
-    return Discovery(data_root=root, readers=readers, jobs=tuple(jobs), ignored=tuple(ignored))
+    return Discovery(
+        data_root=root,
+        readers={name: why for one in found for name, why in one.readers.items()},
+        jobs=tuple(job for one in found for job in one.jobs),
+        ignored=tuple(ignored) + tuple(stream for one in found for stream in one.ignored),
+        unreadable=tuple(unreadable),
+    )
+
+
+def _session_members(root: Path) -> list[Path]:
+    """What may be a session in a folder of sessions: sub-folders, and NWB files."""
+    members = [path for path in sorted(root.iterdir()) if not path.name.startswith(".")]
+    return [path for path in members if path.is_dir() or path.suffix == ".nwb"]
+
+
+def _session_name(path: Path) -> str:
+    return path.stem if path.is_file() else path.name
 
 
 def load_recording(
@@ -168,7 +216,7 @@ def load_recording(
         The job has a problem, or its files have changed since discovery.
     """
     _refuse_problem(job)
-    return _shaped(_reader(job).recording(job, Path(data_root).resolve()), job, params)
+    return _shaped(get_reader(job.reader).recording(job, Path(data_root).resolve()), job, params)
 
 
 def load_lfp(
@@ -176,7 +224,7 @@ def load_lfp(
 ) -> BaseRecording | None:
     """Open the probe's own LFP band, lazily; None if the acquisition wrote none. See `load_recording`."""
     _refuse_problem(job)
-    lfp = _reader(job).lfp(job, Path(data_root).resolve())
+    lfp = get_reader(job.reader).lfp(job, Path(data_root).resolve())
     return None if lfp is None else _shaped(lfp, job, params)
 
 
@@ -193,15 +241,6 @@ def fingerprint(job: RecordingJob, data_root: Path) -> str:
 def _refuse_problem(job: RecordingJob) -> None:
     if job.problem:
         raise BadDataError(job.problem)
-
-
-def _reader(job: RecordingJob) -> Reader:
-    if job.reader not in READERS:
-        raise NotAvailableError(
-            f"{job.recording_name} was found by the reader {job.reader!r}, which this version does not have "
-            f"({sorted(READERS)}). Install the version that found it."
-        )
-    return READERS[job.reader]
 
 
 def _shaped(recording: BaseRecording, job: RecordingJob, params: JobDispatchParams | None) -> BaseRecording:

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from spikepipe_core.errors import BadDataError
+from spikepipe_core.ingest.classification import StreamKind
 from spikepipe_core.ingest.naming import safe_key, safe_name
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "FoundStream",
     "IgnoredStream",
     "RecordingJob",
+    "UnreadableFolder",
     "build_jobs",
     "refuse_twins",
 ]
@@ -44,21 +46,39 @@ class RecordingJob(BaseModel):
     )
     segment: int | None = Field(description="Number of the segment, from 1; None: all segments together.")
     stream: str = Field(description="Name of the probe's stream, as Neo gives it.")
-    group: str | None = Field(None, description="Channel group (shank) of this job; None: all channels.")
+    group: str | None = Field(
+        default=None, description="Channel group (shank) of this job; None: all channels."
+    )
     recording_name: str = Field(description="Name of the job's files in the results.")
     reader: str = Field(description="Reader that found the job and loads it.")
     source: tuple[dict[str, JsonValue], ...] = Field(
         description="What the reader needs to load each segment; its keys belong to the reader."
     )
     files: tuple[str, ...] = Field(description="All raw files (or folders) of the job, LFP band included.")
-    lfp_stream: str | None = Field(
-        None, description="Name of the companion LFP stream, None if there is none."
+    kind: StreamKind = Field(
+        default="wide-band", description="What the stream was found to be: AP or wide-band."
     )
-    num_channels: int | None = Field(None, description="Neural channels of this job; None if unknown.")
-    sampling_frequency: float | None = Field(None, description="Hz; None if unknown.")
-    duration: float | None = Field(None, description="Seconds of signal in the raw files; None if unknown.")
+    kind_reason: str = Field(default="", description="From what that was concluded, in words.")
+    probe_model: str | None = Field(
+        default=None, description="Model of the probe; None if its metadata do not say."
+    )
+    lfp_stream: str | None = Field(
+        default=None, description="Name of the companion LFP stream, None if there is none."
+    )
+    board_files: tuple[str, ...] = Field(
+        default=(),
+        description="Raw files of other boards with the same sync line (NI-DAQ): they decide nothing but the clock"
+        " report.",
+    )
+    num_channels: int | None = Field(
+        default=None, description="Neural channels of this job; None if unknown."
+    )
+    sampling_frequency: float | None = Field(default=None, description="Hz; None if unknown.")
+    duration: float | None = Field(
+        default=None, description="Seconds of signal in the raw files; None if unknown."
+    )
     problem: str | None = Field(
-        None, description="Why the job cannot be loaded, and the remedy; None: it can."
+        default=None, description="Why the job cannot be loaded, and the remedy; None: it can."
     )
 
 
@@ -67,8 +87,22 @@ class IgnoredStream(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    stream: str
+    stream: str = Field(description="Name of the stream, or path of the file or folder in the data root.")
     reason: str
+    kind: StreamKind = Field(default="unknown", description="What it was found to be.")
+    folder: str | None = Field(
+        default=None,
+        description="Session folder that it lies in, as a path relative to the data root; None if none is known.",
+    )
+
+
+class UnreadableFolder(BaseModel):
+    """A session folder that should have been read and could not be; the others go on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: str = Field(description="Path relative to the data root.")
+    reason: str = Field(description="What is wrong, and the remedy.")
 
 
 class Discovery(BaseModel):
@@ -80,6 +114,10 @@ class Discovery(BaseModel):
         What the paths in the jobs are relative to.
     readers : dict of str to str
         Each reader used, with how its format was recognised (or that the params ask for it).
+    ignored : tuple of IgnoredStream
+        Everything that is not processed, by what it is.
+    unreadable : tuple of UnreadableFolder
+        Session folders that could not be read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,6 +126,7 @@ class Discovery(BaseModel):
     readers: dict[str, str]
     jobs: tuple[RecordingJob, ...]
     ignored: tuple[IgnoredStream, ...] = ()
+    unreadable: tuple[UnreadableFolder, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,8 +137,16 @@ class FoundSegment:
     ----------
     number : int
         From 1, counted over all probes of the session folder, so that it means the same stretch for each.
+    source : dict
+        What the reader needs to load it: JSON values, paths relative to the data root.
+    files : tuple of str
+        Raw files that decide its signal and its LFP band.
     duration : float or None
         Seconds.
+    problem : str or None
+        Why it cannot be loaded, and the remedy.
+    board_files : tuple of str
+        Raw files of other boards with the same sync line.
     """
 
     number: int
@@ -107,6 +154,7 @@ class FoundSegment:
     files: tuple[str, ...]
     duration: float | None = None
     problem: str | None = None
+    board_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,8 +165,14 @@ class FoundStream:
     ----------
     folder : Path
         The session folder, in which blocks and segments are counted.
+    stream, probe : str
+        Neo's name of the stream, and the short name that becomes the probe key (``imec0``, ``ProbeA``).
     groups : dict of str to int
         Channels of each channel group; empty if not known.
+    kind, kind_reason
+        What the stream is and why, as `classify` found it; only sortable streams are reported so.
+    probe_model : str or None
+        As the metadata give it, such as ``NP1000``; None if they do not.
     """
 
     folder: Path
@@ -129,6 +183,9 @@ class FoundStream:
     groups: dict[str, int] = field(default_factory=dict)
     lfp_stream: str | None = None
     sampling_frequency: float | None = None
+    kind: StreamKind = "wide-band"
+    kind_reason: str = ""
+    probe_model: str | None = None
 
 
 def build_jobs(
@@ -243,8 +300,12 @@ def _jobs_of_stretch(
             recording_name=safe_name(name if group is None else f"{name}_group{group}"),
             reader=reader,
             source=tuple(segment.source for segment in segments),
-            files=tuple(dict.fromkeys(file for segment in segments for file in segment.files)),
+            files=_all(segment.files for segment in segments),
+            kind=stream.kind,
+            kind_reason=stream.kind_reason,
+            probe_model=stream.probe_model,
             lfp_stream=stream.lfp_stream,
+            board_files=_all(segment.board_files for segment in segments),
             num_channels=channels,
             sampling_frequency=stream.sampling_frequency,
             duration=sum(known) if len(known) == len(durations) else None,
@@ -254,6 +315,11 @@ def _jobs_of_stretch(
             stream.groups.items() if split else [(None, sum(stream.groups.values()) or None)]
         )
     ]
+
+
+def _all(parts: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """Everything in the parts once, in order."""
+    return tuple(dict.fromkeys(item for part in parts for item in part))
 
 
 def refuse_twins(jobs: Iterable[RecordingJob]) -> None:

@@ -18,6 +18,8 @@ import numpy as np
 
 from spikepipe_core.errors import BadDataError
 from spikepipe_core.ingest.base import Found
+from spikepipe_core.ingest.classification import MIN_SPIKE_HZ
+from spikepipe_core.ingest.clock import StreamClock, clock_of_times
 from spikepipe_core.ingest.files import inside, relative, walk_files
 from spikepipe_core.ingest.jobs import FoundSegment, FoundStream, IgnoredStream, RecordingJob
 
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["NwbReader"]
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-# https://github.com/AllenNeuralDynamics/aind-ephys-job-dispatch takes slower series for LFP.
-_MIN_WIDEBAND_HZ = 10_000.0
 _WHERE_GROUPS_ARE = "general/extracellular_ephys"
 
 
@@ -64,7 +64,7 @@ class Series:
     @property
     def is_wideband(self) -> bool:
         """Fast enough for spikes."""
-        return self.sampling_frequency >= _MIN_WIDEBAND_HZ
+        return self.sampling_frequency >= MIN_SPIKE_HZ
 
 
 class NwbReader:
@@ -100,6 +100,11 @@ class NwbReader:
     def lfp(self, job: RecordingJob, root: Path) -> BaseRecording | None:
         """Open the LFP series of a job, None if the file has none for its electrodes."""
         return _open(job.source[0], "lfp_series", root) if job.lfp_stream else None
+
+    def clocks(self, job: RecordingJob, segment: int, root: Path) -> dict[str, StreamClock]:
+        """The times of the samples, which are on one time line in all of a file."""
+        clock = clock_of_times(self.recording(job, root), segment, "timestamps in the NWB file")
+        return {} if clock is None else {job.stream: clock}
 
 
 def _nwb_paths(folder: Path) -> Iterable[Path]:

@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING
 from spikepipe_core.errors import BadDataError, ParamsError
 
 if TYPE_CHECKING:
+    from probeinterface import Probe
     from spikeinterface.core import BaseRecording
 
-__all__ = ["clip", "select_group"]
+__all__ = ["clip", "probe_model", "select_group"]
+
+
+def probe_model(probe: Probe) -> str | None:
+    """Model of a probe with what its maker calls it, such as ``NP1000 (Neuropixels 1.0 probe)``; None if unknown."""
+    model = probe.model_name or probe.annotations.get("part_number") or probe.annotations.get("probe_name")
+    words = probe.description
+    return f"{model} ({words})" if model and words else model or words or None
 
 
 def select_group(recording: BaseRecording, group: str | None, stream: str) -> BaseRecording:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,10 @@ import numpy as np
 
 from spikepipe_core.errors import BadDataError
 from spikepipe_core.ingest.base import Found
+from spikepipe_core.ingest.classification import StreamFacts, StreamKind, classify
 from spikepipe_core.ingest.files import inside, relative, walk_files
 from spikepipe_core.ingest.jobs import FoundSegment, FoundStream, IgnoredStream, RecordingJob
+from spikepipe_core.ingest.shape import probe_model
 from spikepipe_core.ingest.spikeglx_files import (
     PROBE_FOLDER,
     BinaryLayout,
@@ -65,12 +68,16 @@ class SpikeGLXReader:
     def find(self, folder: Path, root: Path, params: JobDispatchParams) -> Found:
         """Find the AP band of every probe, with its LF companion."""
         pairs, passed_over = find_pairs(folder, root)
-        ignored = [IgnoredStream(stream=relative(path, root), reason=reason) for path, reason in passed_over]
+        ignored = [
+            IgnoredStream(stream=relative(path, root), reason=reason, folder=relative(path.parent, root))
+            for path, reason in passed_over
+        ]
         wanted, unwanted = _probe_pairs(pairs)
-        ignored += [IgnoredStream(stream=relative(p.binary, root), reason=why) for p, why in unwanted]
+        ignored += [_ignored(pair, kind, reason, root) for pair, kind, reason in unwanted]
+        boards = [pair for pair in pairs if pair.name.device == "nidq"]
         streams: list[FoundStream] = []
         for session_folder, members in _by_session_folder(wanted, folder, params.split_segments).items():
-            streams += _streams(session_folder, members, root)
+            streams += _streams(session_folder, members, boards, root)
         return Found(tuple(streams), tuple(ignored))
 
     def recording(self, job: RecordingJob, root: Path) -> BaseRecording:
@@ -87,26 +94,35 @@ class SpikeGLXReader:
 # --- from files to streams ----------------------------------------------------------------------------------
 
 
-def _probe_pairs(pairs: list[FilePair]) -> tuple[list[FilePair], list[tuple[FilePair, str]]]:
+def _probe_pairs(pairs: list[FilePair]) -> tuple[list[FilePair], list[tuple[FilePair, StreamKind, str]]]:
     """Tell the bands of probes from other boards, and original files from copies that CatGT made of them."""
     wanted: list[FilePair] = []
-    unwanted: list[tuple[FilePair, str]] = []
+    unwanted: list[tuple[FilePair, StreamKind, str]] = []
     originals = {_probe_of(pair) for pair in pairs if not pair.name.is_catgt}
     with_ap = {_stretch_of(pair) for pair in pairs if pair.name.band == "ap"}
     for pair in pairs:
-        name = pair.name
+        name, kind = pair.name, classify(StreamFacts(pair.name.stream)).kind
         if not name.device.startswith("imec"):
             board = "an NI-DAQ board" if name.device == "nidq" else "a OneBox's analog inputs"
-            unwanted.append((pair, f"{name.device} is {board}, not a probe"))
+            unwanted.append((pair, kind, f"{name.device} is {board}, not a probe"))
         elif name.is_catgt and _probe_of(pair) in originals:
-            unwanted.append((pair, "a copy made by CatGT; the original files are beside it"))
-        elif name.band == "lf" and _stretch_of(pair) not in with_ap:
-            unwanted.append((pair, "an LF band without the AP band that spikes are sorted from"))
+            unwanted.append((pair, kind, "a copy made by CatGT; the original files are beside it"))
+        elif kind == "LFP" and _stretch_of(pair) not in with_ap:
+            unwanted.append((pair, kind, "an LF band without the AP band that spikes are sorted from"))
         elif not name.band:
-            unwanted.append((pair, f"{name.device} without a band (ap or lf) in its name"))
+            unwanted.append((pair, "unknown", f"{name.device} without a band (ap or lf) in its name"))
         else:
             wanted.append(pair)
     return wanted, unwanted
+
+
+def _ignored(pair: FilePair, kind: StreamKind, reason: str, root: Path) -> IgnoredStream:
+    return IgnoredStream(
+        stream=relative(pair.binary, root),
+        reason=reason,
+        kind=kind,
+        folder=relative(_run_folder(pair), root) if _run_folder(pair).is_relative_to(root) else None,
+    )
 
 
 def _probe_of(pair: FilePair) -> tuple[Path, str, int, str, str]:
@@ -148,7 +164,9 @@ def _by_session_folder(
     return dict(joined)
 
 
-def _streams(session_folder: Path, pairs: list[FilePair], root: Path) -> list[FoundStream]:
+def _streams(
+    session_folder: Path, pairs: list[FilePair], boards: list[FilePair], root: Path
+) -> list[FoundStream]:
     """The probes of one session folder, with runs as blocks, and gates and triggers as segments."""
     runs = sorted({pair.name.run for pair in pairs})
     found = []
@@ -157,7 +175,9 @@ def _streams(session_folder: Path, pairs: list[FilePair], root: Path) -> list[Fo
         stretches = sorted({(pair.name.gate, pair.name.trigger) for pair in members})
         for device in sorted({pair.name.device for pair in members}):
             probe_pairs = [pair for pair in members if pair.name.device == device]
-            found.append(_stream(session_folder, f"block{block}", device, probe_pairs, stretches, root))
+            found.append(
+                _stream(session_folder, f"block{block}", device, probe_pairs, boards, stretches, root)
+            )
     return found
 
 
@@ -166,10 +186,14 @@ def _stream(
     block: str,
     device: str,
     pairs: list[FilePair],
+    boards: list[FilePair],
     stretches: list[tuple[int, int]],
     root: Path,
 ) -> FoundStream:
-    segments, groups, frequency, has_lf = [], {}, None, False
+    segments, has_lf = [], False
+    groups: dict[str, int] = {}
+    facts = StreamFacts(f"{device}.ap")
+    model = None
     for number, stretch in enumerate(stretches, start=1):
         here = [pair for pair in pairs if (pair.name.gate, pair.name.trigger) == stretch]
         ap = [pair for pair in here if pair.name.band == "ap"]
@@ -178,9 +202,18 @@ def _stream(
             continue
         has_lf = has_lf or bool(lf)
         segment, layout, probe = _segment(number, ap, lf, root)
-        segments.append(segment)
+        beside = [pair for pair in boards if _is_beside(pair, ap[0])]
+        files = tuple(relative(path, root) for pair in beside for path in (pair.binary, pair.meta))
+        segments.append(replace(segment, board_files=files))
         if layout is not None and probe is not None:
-            frequency, groups = layout.sampling_frequency, _groups(probe)
+            groups, model = _groups(probe), probe_model(probe)
+            facts = replace(
+                facts,
+                sampling_frequency=layout.sampling_frequency,
+                has_geometry=True,
+                keeps_low_frequencies=_has_one_band(read_meta(ap[0].meta, root)),
+            )
+    found = classify(facts)
     return FoundStream(
         folder=session_folder,
         block=block,
@@ -189,8 +222,28 @@ def _stream(
         segments=tuple(segments),
         groups=groups,
         lfp_stream=f"{device}.lf" if has_lf else None,
-        sampling_frequency=frequency,
+        sampling_frequency=facts.sampling_frequency,
+        kind=found.kind,
+        kind_reason=found.reason,
+        probe_model=model,
     )
+
+
+def _is_beside(board: FilePair, pair: FilePair) -> bool:
+    """Whether a board was recorded at the same time as a probe."""
+    one, other = board.name, pair.name
+    return (_run_folder(board), one.run, one.gate, one.trigger) == (
+        _run_folder(pair),
+        other.run,
+        other.gate,
+        other.trigger,
+    )
+
+
+def _has_one_band(meta: dict[str, str]) -> bool | None:
+    """Whether the probe acquires no LF band beside the AP one; None if the metadata do not say."""
+    counts = meta.get("acqApLfSy", "").split(",")
+    return counts[1].strip() == "0" if len(counts) == 3 else None
 
 
 def _segment(

@@ -38,7 +38,12 @@ def _settings(params: Params) -> dict[str, Any]:
 
 def _identity(work: Work) -> dict[str, Any]:
     job = work.recording_job
-    return {"raw": ingest.fingerprint(job, work.data), "load": job.model_dump(mode="json")}
+    # What is told about the signal but does not change it must not call for a new sorting.
+    told = {"board_files", "kind", "kind_reason", "probe_model"}
+    return {
+        "raw": ingest.fingerprint(job, work.data),
+        "load": job.model_dump(mode="json", exclude=told),
+    }
 
 
 def build(work: Work) -> Built:
