@@ -86,7 +86,7 @@ def process(request: Request, console: Console) -> Finished:
     _say_found(found, console)
     if problems := missing(params, found.jobs, store):
         raise NotAvailableError("the run cannot start:\n" + "\n".join(f"- {problem}" for problem in problems))
-    entries = session_entries(found.data_root, found.jobs)
+    entries = session_entries(found.data_root, found.jobs, found.ignored)
     for entry in entries:
         deployment.effective_params(entry)  # a session's own params file must not fail halfway
     store.registry.add(entries)

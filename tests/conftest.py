@@ -70,9 +70,9 @@ def make_work(probe_stages: dict[str, Stage], tiny_params: Callable[..., Params]
     ) -> Work:
         from spikepipe_core.ingest import discover
 
-        found = discover(data, JobDispatchParams())
+        found = discover(data, params.job_dispatch if params else JobDispatchParams())
         store = Store(results)
-        entries = session_entries(found.data_root, found.jobs)
+        entries = session_entries(found.data_root, found.jobs, found.ignored)
         store.registry.add(entries)
         entry = entries[0]
         return Work(store, entry, entry.jobs[0], params or tiny_params(), stages or probe_stages)

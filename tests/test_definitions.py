@@ -84,7 +84,7 @@ def registered(tmp_path, demo_data):
     """A deployment, its definitions, an instance, and the demo session registered in it."""
     chosen = deployment(tmp_path)
     found = discover(demo_data, chosen.effective_params().job_dispatch)
-    entries = session_entries(found.data_root, found.jobs)
+    entries = session_entries(found.data_root, found.jobs, found.ignored)
     chosen.store().registry.add(entries)
     with dg.DagsterInstance.ephemeral() as instance:
         register(instance, entries)

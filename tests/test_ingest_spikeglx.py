@@ -16,7 +16,7 @@ import spikeinterface.preprocessing as spre
 
 from spikepipe_core.demo import write_demo_session
 from spikepipe_core.errors import BadDataError, NotAvailableError
-from spikepipe_core.ingest import RecordingJob, discover, fingerprint, load, load_lfp, load_recording
+from spikepipe_core.ingest import RecordingJob, clip, discover, fingerprint, load, load_lfp, load_recording
 from spikepipe_core.params import JobDispatchParams
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -180,14 +180,6 @@ def test_description_reloads_from_moved_data(demo, tmp_path):
     assert np.array_equal(again.get_traces(), chain.get_traces())
 
 
-def test_debug_clips_both_bands(demo):
-    params = JobDispatchParams(debug=True, debug_duration=0.5)
-    loaded = load(_jobs(demo)["demo_g0/imec0"], demo, params)
-    assert loaded.recording.get_total_duration() == loaded.lfp.get_total_duration() == 0.5
-    longer = load_recording(_jobs(demo)["demo_g0/imec0"], demo, JobDispatchParams(debug=True))
-    assert longer.get_total_duration() == 2.0
-
-
 def test_a_probe_without_lf_band_has_no_lfp(copy):
     for file in _pair(copy, 0, "lf"):
         file.unlink()
@@ -241,7 +233,7 @@ def test_runs_in_one_folder_are_blocks():
 @needs_real_data
 def test_split_group_reloads_with_its_probe(tmp_path):
     job = list(_jobs(FOUR_SHANKS).values())[1]
-    part = load_recording(job, FOUR_SHANKS, JobDispatchParams(debug=True, debug_duration=0.1))
+    part = clip(load_recording(job, FOUR_SHANKS), 0.1)
     part.dump_to_json(tmp_path / "part.json", relative_to=FOUR_SHANKS, include_properties=True)
     _assert_same_recording(si.load(tmp_path / "part.json", base_folder=FOUR_SHANKS), part)
 

@@ -19,12 +19,14 @@ from spikepipe_core.ingest.jobs import (
     IgnoredStream,
     RecordingJob,
     UnreadableFolder,
+    assign_sessions,
     build_jobs,
     refuse_twins,
 )
+from spikepipe_core.ingest.listing import ListedStream, list_streams
 from spikepipe_core.ingest.registry import READERS, get_reader
 from spikepipe_core.ingest.shape import clip
-from spikepipe_core.ingest.timestamps import TimestampsVerdict, check_timestamps, reset_times
+from spikepipe_core.ingest.timestamps import TimestampsVerdict, check_timestamps, regular_times
 
 if TYPE_CHECKING:
     from spikeinterface.core import BaseRecording
@@ -35,6 +37,7 @@ __all__ = [
     "READERS",
     "Discovery",
     "IgnoredStream",
+    "ListedStream",
     "LoadedRecording",
     "RecordingJob",
     "TimestampsVerdict",
@@ -43,10 +46,11 @@ __all__ = [
     "clip",
     "discover",
     "fingerprint",
+    "list_streams",
     "load",
     "load_lfp",
     "load_recording",
-    "reset_times",
+    "regular_times",
 ]
 
 
@@ -112,7 +116,8 @@ def _discover_one(
         split_groups=params.split_groups,
         session_folder=session_folder,
     )
-    return Discovery(data_root=root, readers={name: why}, jobs=tuple(jobs), ignored=found.ignored)
+    ignored = assign_sessions(found.ignored, found.streams, root, session_folder)
+    return Discovery(data_root=root, readers={name: why}, jobs=tuple(jobs), ignored=ignored)
 
 
 def _find(name: str, data: Path, root: Path, params: JobDispatchParams) -> Found:
@@ -196,41 +201,36 @@ def _session_name(path: Path) -> str:
     return path.stem if path.is_file() else path.name
 
 
-def load_recording(
-    job: RecordingJob, data_root: Path, params: JobDispatchParams | None = None
-) -> BaseRecording:
-    """Open the AP or wide-band signal of a job, lazily.
+def load_recording(job: RecordingJob, data_root: Path) -> BaseRecording:
+    """Open the AP or wide-band signal of a job, lazily, with signed samples.
 
     To describe it in a file, use ``recording.dump_to_json(path, relative_to=data_root,
     include_properties=True)``: without properties SpikeInterface keeps gains and geometry, but not
     `inter_sample_shift`, which phase shift needs.
 
-    Parameters
-    ----------
-    params : JobDispatchParams, optional
-        With `debug`, every segment is clipped to `debug_duration` seconds.
-
     Raises
     ------
     BadDataError
-        The job has a problem, or its files have changed since discovery.
+        The job has a problem, its files have changed since discovery, or the positions of its electrodes are unknown.
     """
     _refuse_problem(job)
-    return _shaped(get_reader(job.reader).recording(job, Path(data_root).resolve()), job, params)
+    recording = get_reader(job.reader).recording(job, Path(data_root).resolve())
+    shape.require_geometry(recording, job.stream)
+    return shape.select_group(shape.signed(recording), job.group, job.stream)
 
 
-def load_lfp(
-    job: RecordingJob, data_root: Path, params: JobDispatchParams | None = None
-) -> BaseRecording | None:
-    """Open the probe's own LFP band, lazily; None if the acquisition wrote none. See `load_recording`."""
+def load_lfp(job: RecordingJob, data_root: Path) -> BaseRecording | None:
+    """Open the probe's own LFP band, lazily; None if the acquisition wrote none for the job's electrodes."""
     _refuse_problem(job)
     lfp = get_reader(job.reader).lfp(job, Path(data_root).resolve())
-    return None if lfp is None else _shaped(lfp, job, params)
+    if lfp is None or not shape.has_group(lfp, job.group):
+        return None
+    return shape.select_group(shape.signed(lfp), job.group, str(job.lfp_stream))
 
 
-def load(job: RecordingJob, data_root: Path, params: JobDispatchParams | None = None) -> LoadedRecording:
+def load(job: RecordingJob, data_root: Path) -> LoadedRecording:
     """Open a job's signal and its LFP band, lazily. See `load_recording`."""
-    return LoadedRecording(load_recording(job, data_root, params), load_lfp(job, data_root, params))
+    return LoadedRecording(load_recording(job, data_root), load_lfp(job, data_root))
 
 
 def fingerprint(job: RecordingJob, data_root: Path) -> str:
@@ -241,8 +241,3 @@ def fingerprint(job: RecordingJob, data_root: Path) -> str:
 def _refuse_problem(job: RecordingJob) -> None:
     if job.problem:
         raise BadDataError(job.problem)
-
-
-def _shaped(recording: BaseRecording, job: RecordingJob, params: JobDispatchParams | None) -> BaseRecording:
-    grouped = shape.select_group(recording, job.group, job.stream)
-    return shape.clip(grouped, params.debug_duration) if params is not None and params.debug else grouped

@@ -6,7 +6,7 @@ for every (session, probe) pair, under the names that users of the AIND pipeline
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,8 +25,10 @@ __all__ = [
     "IgnoredStream",
     "RecordingJob",
     "UnreadableFolder",
+    "assign_sessions",
     "build_jobs",
     "refuse_twins",
+    "session_folder_names",
 ]
 
 
@@ -92,7 +94,10 @@ class IgnoredStream(BaseModel):
     kind: StreamKind = Field(default="unknown", description="What it was found to be.")
     folder: str | None = Field(
         default=None,
-        description="Session folder that it lies in, as a path relative to the data root; None if none is known.",
+        description="Folder that it lies in, relative to the data root; None if that says nothing.",
+    )
+    session_folder: str | None = Field(
+        default=None, description="Name of the session folder that it belongs to; None: to no session."
     )
 
 
@@ -209,12 +214,14 @@ def build_jobs(
         Name for the session folder; by default the name of each stream's own. When it is given and the
         streams lie in several folders, each folder is a block of that one session.
     """
+    streams = list(streams)
     by_folder: dict[str, list[FoundStream]] = defaultdict(list)
     if session_folder is None:
-        for name, members in _name_folders(streams).items():
-            by_folder[name] = members
+        names = session_folder_names(streams)
+        for stream in streams:
+            by_folder[names[stream.folder]].append(stream)
     else:
-        by_folder[safe_key(session_folder)] = _blocks_of_one_session(list(streams))
+        by_folder[safe_key(session_folder)] = _blocks_of_one_session(streams)
     return [
         job
         for name in sorted(by_folder)
@@ -222,21 +229,38 @@ def build_jobs(
     ]
 
 
-def _name_folders(streams: Iterable[FoundStream]) -> dict[str, list[FoundStream]]:
-    """Streams by the name of their session folder; folders of the same name get their parent's in front."""
-    by_path: dict[Path, list[FoundStream]] = defaultdict(list)
-    for stream in streams:
-        by_path[stream.folder].append(stream)
-    names = {path: path.name for path in by_path}
+def session_folder_names(streams: Iterable[FoundStream]) -> dict[Path, str]:
+    """Name of each session folder; folders of the same name get their parent's in front."""
+    names = {stream.folder: stream.folder.name for stream in streams}
     depth = 1
     while len(set(names.values())) < len(names) and depth < 16:
         depth += 1
-        counts = list(names.values())
+        counts = Counter(names.values())
         names = {
-            path: "_".join(path.parts[-depth:]) if counts.count(name) > 1 else name
-            for path, name in names.items()
+            path: "_".join(path.parts[-depth:]) if counts[name] > 1 else name for path, name in names.items()
         }
-    return {safe_key(names[path]): members for path, members in by_path.items()}
+    return {path: safe_key(name) for path, name in names.items()}
+
+
+def assign_sessions(
+    ignored: Iterable[IgnoredStream], streams: Iterable[FoundStream], root: Path, session_folder: str | None
+) -> tuple[IgnoredStream, ...]:
+    """Say of every ignored stream which session folder it belongs to: the one that it lies in, if any.
+
+    Parameters
+    ----------
+    session_folder : str or None
+        As for `build_jobs`; when given, everything belongs to it.
+    """
+    if session_folder is not None:
+        return tuple(one.model_copy(update={"session_folder": safe_key(session_folder)}) for one in ignored)
+    names = session_folder_names(streams)
+
+    def owner(one: IgnoredStream) -> str | None:
+        place = root / (one.folder if one.folder is not None else one.stream)
+        return next((names[folder] for folder in (place, *place.parents) if folder in names), None)
+
+    return tuple(one.model_copy(update={"session_folder": owner(one)}) for one in ignored)
 
 
 def _blocks_of_one_session(streams: list[FoundStream]) -> list[FoundStream]:

@@ -1,8 +1,10 @@
-"""Cutting a recording to what a job is about: one channel group, a stretch of time."""
+"""Cutting a recording to what a job is about (one channel group, a stretch of time), and making it signed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from spikepipe_core.errors import BadDataError, ParamsError
 
@@ -10,7 +12,7 @@ if TYPE_CHECKING:
     from probeinterface import Probe
     from spikeinterface.core import BaseRecording
 
-__all__ = ["clip", "probe_model", "select_group"]
+__all__ = ["clip", "has_group", "probe_model", "require_geometry", "select_group", "signed"]
 
 
 def probe_model(probe: Probe) -> str | None:
@@ -18,6 +20,59 @@ def probe_model(probe: Probe) -> str | None:
     model = probe.model_name or probe.annotations.get("part_number") or probe.annotations.get("probe_name")
     words = probe.description
     return f"{model} ({words})" if model and words else model or words or None
+
+
+def require_geometry(recording: BaseRecording, stream: str) -> None:
+    """Make sure that the recording knows where each of its electrodes is.
+
+    Raises
+    ------
+    BadDataError
+        It has no probe, or positions that are no numbers. (Probeinterface refuses two electrodes at one place.)
+    """
+    remedy = (
+        "Positions are never invented: read the data with job_dispatch.input = 'spikeinterface' and give the geometry "
+        "in job_dispatch.spikeinterface_info.probe_paths (a ProbeInterface JSON file)."
+    )
+    if not recording.has_probe():
+        raise BadDataError(f"{stream} has no probe geometry. {remedy}")
+    positions = np.asarray(recording.get_channel_locations(), dtype=float)
+    if not np.all(np.isfinite(positions)):
+        raise BadDataError(f"{stream} has electrode positions that are no numbers. {remedy}")
+
+
+def signed(recording: BaseRecording) -> BaseRecording:
+    """The recording with signed samples around zero; in uV nothing changes.
+
+    Unsigned samples are shifted by half the range of their converter: what the offset says (2048 for 12 bits), or else
+    half the range of their data type.
+    """
+    if recording.get_dtype().kind != "u":
+        return recording
+    from spikeinterface.preprocessing import unsigned_to_signed
+
+    bits = _converter_bits(recording)
+    shifted = unsigned_to_signed(recording, bit_depth=bits)
+    if recording.has_scaleable_traces():
+        gains, offsets = recording.get_channel_gains(), recording.get_channel_offsets()
+        shifted.set_channel_offsets(offsets + 2 ** (bits - 1) * gains)
+    return shifted
+
+
+def _converter_bits(recording: BaseRecording) -> int:
+    """Bits of the converter, if the offset is that of its middle; else those of the data type."""
+    of_type = 8 * recording.get_dtype().itemsize
+    if not recording.has_scaleable_traces():
+        return of_type
+    middles = np.unique(np.rint(-recording.get_channel_offsets() / recording.get_channel_gains()))
+    middle = int(middles[0])
+    fits = len(middles) == 1 and middle > 0 and middle.bit_count() == 1 and middle < 2**of_type
+    return middle.bit_length() if fits else of_type
+
+
+def has_group(recording: BaseRecording, group: str | None) -> bool:
+    """Whether a recording has channels of a group; of None, always."""
+    return group is None or group in {str(one) for one in recording.get_channel_groups()}
 
 
 def select_group(recording: BaseRecording, group: str | None, stream: str) -> BaseRecording:
@@ -54,22 +109,20 @@ def clip(recording: BaseRecording, stop_s: float | None, start_s: float = 0.0) -
     ParamsError
         A segment ends before `start_s`.
     """
-    from spikeinterface.core import append_recordings
-
-    parts = [recording.select_segments([index]) for index in range(recording.get_num_segments())]
-    if len(parts) == 1:
-        parts = [recording]
-    clipped = [_clip_segment(part, start_s, stop_s) for part in parts]
-    return clipped[0] if len(clipped) == 1 else append_recordings(clipped)
-
-
-def _clip_segment(part: BaseRecording, start_s: float, stop_s: float | None) -> BaseRecording:
-    rate, samples = part.get_sampling_frequency(), part.get_num_samples()
+    rate = recording.get_sampling_frequency()
+    lengths = [recording.get_num_samples(index) for index in range(recording.get_num_segments())]
     first = round(start_s * rate)
-    last = samples if stop_s is None else min(round(stop_s * rate), samples)
-    if first >= last:
+    ends = [length if stop_s is None else min(round(stop_s * rate), length) for length in lengths]
+    if first >= min(ends):
         raise ParamsError(
-            f"preprocessing.t_start = {start_s:g} s leaves nothing of a recording that lasts {samples / rate:.1f} s. "
-            "Give an earlier one, or null."
+            f"preprocessing.t_start = {start_s:g} s leaves nothing of a recording that lasts "
+            f"{min(lengths) / rate:.1f} s. Give an earlier one, or null."
         )
-    return part.frame_slice(first, last)
+    if first == 0 and ends == lengths:
+        return recording
+    if len(lengths) == 1 and not recording.has_time_vector(0):
+        return recording.frame_slice(first, ends[0])
+
+    from spikepipe_core.ingest.timed import ClippedRecording
+
+    return ClippedRecording(recording, [first] * len(lengths), ends)

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spikepipe_core.errors import BadDataError
-from spikepipe_core.ingest import RecordingJob
+from spikepipe_core.ingest import IgnoredStream, RecordingJob
 from spikepipe_core.store.files import write_json
 from spikepipe_core.store.publish import STATE
 
@@ -21,6 +21,9 @@ class SessionEntry(BaseModel):
     session_folder: str
     data: Path = Field(description="The data root: what every path in the jobs is relative to.")
     jobs: tuple[RecordingJob, ...]
+    ignored: tuple[IgnoredStream, ...] = Field(
+        default=(), description="Streams of the session folder that are not processed, with reasons."
+    )
 
     @property
     def probes(self) -> tuple[str, ...]:
@@ -32,7 +35,9 @@ class SessionEntry(BaseModel):
         return next((job for job in self.jobs if job.probe == probe), None)
 
 
-def session_entries(data: Path, jobs: tuple[RecordingJob, ...]) -> list[SessionEntry]:
+def session_entries(
+    data: Path, jobs: tuple[RecordingJob, ...], ignored: tuple[IgnoredStream, ...] = ()
+) -> list[SessionEntry]:
     """Discovered jobs, session by session; nothing is written.
 
     Raises
@@ -47,6 +52,7 @@ def session_entries(data: Path, jobs: tuple[RecordingJob, ...]) -> list[SessionE
             session_folder=folder,
             data=data,
             jobs=tuple(job for job in jobs if job.session == session),
+            ignored=tuple(stream for stream in ignored if stream.session_folder == folder),
         )
         for session, folder in sessions.items()
     ]
