@@ -12,7 +12,6 @@ folder.
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from spikepipe_core.ingest.base import Found
 from spikepipe_core.ingest.classification import StreamFacts, StreamKind, classify
 from spikepipe_core.ingest.files import inside, relative, walk_files
 from spikepipe_core.ingest.jobs import FoundSegment, FoundStream, IgnoredStream, RecordingJob
+from spikepipe_core.ingest.neuropixels import annotate, channel_groups
 from spikepipe_core.ingest.shape import probe_model
 from spikepipe_core.ingest.spikeglx_files import (
     PROBE_FOLDER,
@@ -206,7 +206,7 @@ def _stream(
         files = tuple(relative(path, root) for pair in beside for path in (pair.binary, pair.meta))
         segments.append(replace(segment, board_files=files))
         if layout is not None and probe is not None:
-            groups, model = _groups(probe), probe_model(probe)
+            groups, model = channel_groups(probe), probe_model(probe)
             facts = replace(
                 facts,
                 sampling_frequency=layout.sampling_frequency,
@@ -280,14 +280,6 @@ def _layout(pair: FilePair, root: Path) -> BinaryLayout:
     return binary_layout(pair, read_meta(pair.meta, root), root)
 
 
-def _groups(probe: Probe) -> dict[str, int]:
-    """Channels of each shank, under SpikeInterface's numbers for groups (0, 1, ... in order of shank ids)."""
-    if probe.shank_ids is None:
-        return {"0": probe.get_contact_count()}
-    _, counts = np.unique(probe.shank_ids, return_counts=True)
-    return {str(group): int(count) for group, count in enumerate(counts)}
-
-
 # --- from files to recordings -------------------------------------------------------------------------------
 
 
@@ -320,7 +312,7 @@ def _open(source: tuple[dict[str, Any], ...], band: str, stream: str, root: Path
     )
     recording = whole.select_channels(ids[: layouts[0].num_neural])
     recording.set_probe(probe, group_mode="auto" if probe.shank_ids is None else "by_shank")
-    _annotate(recording, probe, stream, metas[0])
+    annotate(recording, probe, stream, is_shifted=_shifted_by_catgt(metas[0]))
     return recording
 
 
@@ -407,23 +399,6 @@ def _gains(pair: FilePair, meta: dict[str, str], band: str, probe: Probe) -> np.
 def _padded(gains: np.ndarray, length: int) -> np.ndarray:
     """Gains for all channels of the file; SYNC, which is no voltage, gets 1."""
     return np.concatenate([gains, np.ones(length - len(gains))])
-
-
-def _annotate(recording: BaseRecording, probe: Probe, stream: str, meta: dict[str, str]) -> None:
-    """Add what SpikeInterface's own reader adds: sampling offsets of the converters, and saturation."""
-    from spikeinterface.extractors.neuropixels_utils import (
-        compute_saturation_threshold_from_probe,
-        get_neuropixels_sample_shifts_from_probe,
-    )
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they say that an optional value is not known
-        shifts = get_neuropixels_sample_shifts_from_probe(probe)
-        saturation = compute_saturation_threshold_from_probe(probe, stream)
-    if shifts is not None and not _shifted_by_catgt(meta):
-        recording.set_property("inter_sample_shift", shifts)
-    if saturation is not None:
-        recording.annotate(saturation_threshold_uV=saturation)
 
 
 def _shifted_by_catgt(meta: dict[str, str]) -> bool:
