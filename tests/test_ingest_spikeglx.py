@@ -385,8 +385,8 @@ def test_bad_folders(tmp_path, demo):
         discover(tmp_path, JobDispatchParams())
     with pytest.raises(BadDataError, match="spikeglx reader"):
         discover(tmp_path, JobDispatchParams(input="spikeglx"))
-    with pytest.raises(NotAvailableError, match=r"'openephys'.*no reader"):
-        discover(demo, JobDispatchParams(input="openephys"))
+    with pytest.raises(NotAvailableError, match=r"'spikeinterface'.*no reader"):
+        discover(demo, JobDispatchParams(input="spikeinterface"))
 
 
 # --- identity -----------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from spikepipe_core.ingest.jobs import (
     build_jobs,
     refuse_twins,
 )
+from spikepipe_core.ingest.levels import data_root
 from spikepipe_core.ingest.listing import ListedStream, list_streams
 from spikepipe_core.ingest.registry import READERS, get_reader
 from spikepipe_core.ingest.shape import clip
@@ -79,12 +80,12 @@ def discover(data: Path, params: JobDispatchParams) -> Discovery:
     data = Path(data)
     if not data.exists():
         raise BadDataError(f"{data} does not exist. Give the folder with the raw data.")
-    root = (data if data.is_dir() else data.parent).resolve()
+    data = data.resolve()
     wanted = _wanted_reader(params)
     if not params.multi_session:
-        found = _discover_one(data.resolve(), root, params, wanted, None)
+        found = _discover_one(data, data_root(data), params, wanted, None)
     else:
-        found = _discover_sessions(root, params, wanted)
+        found = _discover_sessions(data if data.is_dir() else data.parent, params, wanted)
     refuse_twins(found.jobs)
     return found
 

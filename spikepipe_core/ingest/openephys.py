@@ -1,0 +1,269 @@
+"""Open Ephys: session folders in the binary format, with one probe or board a stream.
+
+Experiments are blocks, recordings are segments, under their own numbers. Every stream is opened by itself, with the
+geometry that `settings.xml` of its experiment gives its probe, so that a broken file of one probe does not keep the
+others from loading. Traces, channel ids, gains and geometry are those of `spikeinterface.extractors.read_openephys`;
+times are the ones that Open Ephys synchronized between streams, where it wrote them.
+
+Where several Record Nodes wrote the same probe, the one that the signal reached through the fewest processors is taken.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikepipe_core.errors import BadDataError
+from spikepipe_core.ingest.base import Found
+from spikepipe_core.ingest.clock import StreamClock, clock_of_times
+from spikepipe_core.ingest.files import inside, relative, walk_files
+from spikepipe_core.ingest.jobs import FoundSegment, FoundStream, IgnoredStream, RecordingJob
+from spikepipe_core.ingest.neuropixels import annotate, channel_groups, shank_groups
+from spikepipe_core.ingest.openephys_files import (
+    DAT,
+    OEBIN,
+    Stream,
+    find_recordings,
+    read_streams,
+    recording_folder,
+)
+from spikepipe_core.ingest.openephys_geometry import stream_geometry
+from spikepipe_core.ingest.openephys_layout import Layout, read_layout
+from spikepipe_core.ingest.openephys_signals import Aside, Signal, find_signals
+from spikepipe_core.ingest.shape import probe_model
+
+if TYPE_CHECKING:
+    from spikeinterface.core import BaseRecording
+
+    from spikepipe_core.params import JobDispatchParams
+
+__all__ = ["OpenEphysReader"]
+
+_SYNC_MESSAGES = "sync_messages.txt"
+
+
+class OpenEphysReader:
+    """Reader of Open Ephys session folders, their parents, Record Nodes, experiments and recordings."""
+
+    name = "openephys"
+
+    def detect(self, folder: Path) -> str | None:
+        """Recognise the folder by a file `structure.oebin`, or where `continuous.dat` files lie."""
+        for path in walk_files(folder):
+            is_traces = path.name == DAT and recording_folder(path.parents[2]) is not None
+            if path.name == OEBIN or is_traces:
+                return f"Open Ephys file {path.relative_to(folder).as_posix()}"
+        return None
+
+    def find(self, folder: Path, root: Path, params: JobDispatchParams) -> Found:
+        """Find every probe of every recording, with its LFP companion."""
+        recordings, passed_over = find_recordings(folder)
+        signals, asides = find_signals(recordings, root)
+        ignored = [IgnoredStream(stream=relative(path, root), reason=reason) for path, reason in passed_over]
+        ignored += [_ignored(aside, root) for aside in asides]
+        return Found(tuple(_streams(signals, root)), tuple(ignored))
+
+    def recording(self, job: RecordingJob, root: Path) -> BaseRecording:
+        """Open the AP or wide-band stream of a job."""
+        return _open([str(segment["stream"]) for segment in job.source], root)
+
+    def lfp(self, job: RecordingJob, root: Path) -> BaseRecording | None:
+        """Open the LFP stream of a job; None if the probe wrote none, or none of the job's shank."""
+        with_lfp = [segment for segment in job.source if "lfp" in segment]
+        if not with_lfp:
+            return None
+        if len(with_lfp) < len(job.source):
+            raise BadDataError(
+                f"The LFP band of {job.stream} is missing for some of its recordings. Copy the missing files, or "
+                "process the recordings one by one (job_dispatch.split_segments)."
+            )
+        lfp = _open([str(segment["lfp"]) for segment in with_lfp], root)
+        _group_as(lfp, _stream_at(str(job.source[0]["stream"]), root), root)
+        has_group = job.group is None or job.group in {str(group) for group in lfp.get_channel_groups()}
+        return lfp if has_group else None
+
+    def clocks(self, job: RecordingJob, segment: int, root: Path) -> dict[str, StreamClock]:
+        """Times that Open Ephys synchronized, of the job's stream and of the boards beside it."""
+        own = _stream_at(str(job.source[segment]["stream"]), root)
+        folders = dict.fromkeys((root / name).parent for name in job.board_files)
+        beside = [folder for folder in folders if own.recording.path in folder.parents]
+        clocks = {}
+        for stream in (own, *(_stream_at(relative(folder, root), root) for folder in beside)):
+            clock = clock_of_times(_whole([stream], [read_layout(stream, root)]), 0, "timestamps.npy")
+            if clock is not None:
+                clocks[stream.full_name] = clock
+        return clocks
+
+
+# --- from signals to streams --------------------------------------------------------------------------------
+
+
+def _ignored(aside: Aside, root: Path) -> IgnoredStream:
+    session = aside.recording.session
+    return IgnoredStream(
+        stream=relative(aside.folder, root) + aside.suffix,
+        reason=aside.reason,
+        kind=aside.kind,
+        folder=relative(session, root) if session.is_relative_to(root) else None,
+    )
+
+
+def _streams(signals: list[Signal], root: Path) -> list[FoundStream]:
+    grouped: dict[tuple, list[Signal]] = defaultdict(list)
+    for signal in signals:
+        recording = signal.stream.recording
+        grouped[(recording.session, recording.experiment, signal.stream.full_name)].append(signal)
+    names = _probe_names(signals)
+    return [_found_stream(members, names, root) for members in grouped.values()]
+
+
+def _probe_names(signals: list[Signal]) -> dict[Stream, str]:
+    """The stream's own name; with its processor where two in an experiment have probes of the same name."""
+    processors: dict[tuple[Path, int, str], set[int | None]] = defaultdict(set)
+    for stream in (signal.stream for signal in signals):
+        processors[_place(stream)].add(stream.processor_id)
+    return {
+        stream: stream.base_name
+        if len(processors[_place(stream)]) == 1
+        else f"{stream.processor}-{stream.processor_id}.{stream.base_name}"
+        for stream in (signal.stream for signal in signals)
+    }
+
+
+def _place(stream: Stream) -> tuple[Path, int, str]:
+    return stream.recording.session, stream.recording.experiment, stream.base_name
+
+
+def _found_stream(signals: list[Signal], names: dict[Stream, str], root: Path) -> FoundStream:
+    """One probe in one experiment, its recordings as segments."""
+    best = next((signal for signal in signals if signal.geometry is not None), signals[0])
+    stream, geometry = best.stream, best.geometry
+    lfp = next((signal.lfp for signal in signals if signal.lfp is not None), None)
+    return FoundStream(
+        folder=stream.recording.session,
+        block=stream.recording.block,
+        stream=stream.full_name,
+        probe=names[stream],
+        segments=tuple(_segment(signal, root) for signal in signals),
+        groups={} if geometry is None else channel_groups(geometry.probe),
+        lfp_stream=None if lfp is None else lfp.full_name,
+        sampling_frequency=stream.sampling_frequency or None,
+        kind=best.found.kind,
+        kind_reason=best.found.reason,
+        probe_model=None if geometry is None else probe_model(geometry.probe),
+    )
+
+
+def _segment(signal: Signal, root: Path) -> FoundSegment:
+    """Check the files of one recording of a probe; what is wrong with them is said, not raised."""
+    stream, problem, duration = signal.stream, signal.problem, None
+    source: dict[str, Any] = {"stream": relative(stream.folder, root)}
+    files = [stream.recording.path / OEBIN, stream.recording.settings, stream.recording.path / _SYNC_MESSAGES]
+    if signal.lfp is not None:
+        source["lfp"] = relative(signal.lfp.folder, root)
+    try:
+        layout = read_layout(stream, root)
+        duration = layout.num_samples / stream.sampling_frequency
+        files += layout.files
+        if signal.lfp is not None:
+            stream_geometry(signal.lfp, root)
+            files += read_layout(signal.lfp, root).files
+    except (BadDataError, ZeroDivisionError) as error:
+        problem = problem or str(error)
+    return FoundSegment(
+        number=stream.recording.recording,
+        source=source,
+        files=_present(files, root),
+        duration=duration,
+        problem=problem,
+        board_files=_present([path for board in signal.boards for path in _files(board, root)], root),
+    )
+
+
+def _present(files: Iterable[Path], root: Path) -> tuple[str, ...]:
+    return tuple(relative(path, root) for path in files if path.is_file())
+
+
+def _files(board: Stream, root: Path) -> tuple[Path, ...]:
+    """Files of a board whose clock can be compared; none if they are damaged."""
+    try:
+        return read_layout(board, root).files
+    except BadDataError:
+        return ()
+
+
+# --- from streams to recordings -----------------------------------------------------------------------------
+
+
+def _stream_at(folder: str, root: Path) -> Stream:
+    """The stream whose files lie in a folder that discovery found."""
+    path = inside(root / folder, root)
+    recording = recording_folder(path.parents[1])
+    streams = [] if recording is None else read_streams(recording, root)
+    found = [stream for stream in streams if stream.folder == path]
+    if len(found) != 1:
+        raise BadDataError(
+            f"{path.parents[1] / OEBIN} no longer lists the stream {path.name}. Run discovery again."
+        )
+    return found[0]
+
+
+def _open(folders: list[str], root: Path) -> BaseRecording:
+    """Open one band of all recordings of a job as one recording."""
+    streams = [_stream_at(folder, root) for folder in folders]
+    _refuse_different(streams)
+    geometry = stream_geometry(streams[0], root)
+    whole = _whole(streams, [read_layout(stream, root) for stream in streams])
+    recording = whole.select_channels(whole.channel_ids[list(geometry.channels)])
+    mode = "auto" if geometry.probe.shank_ids is None else "by_shank"
+    recording.set_probe(geometry.probe, group_mode=mode)
+    annotate(recording, geometry.probe, streams[0].folder_name)
+    return recording
+
+
+def _whole(streams: list[Stream], layouts: list[Layout]) -> BaseRecording:
+    """All channels of a stream, without geometry."""
+    from spikepipe_core.ingest.openephys_recording import TimedBinaryRecording
+
+    stream = streams[0]
+    times = [layout.times for layout in layouts if layout.times is not None]
+    rate = stream.sampling_frequency
+    return TimedBinaryRecording(
+        file_paths=[str(layout.files[0]) for layout in layouts],
+        sampling_frequency=rate,
+        dtype="int16",
+        num_channels=len(stream.channels),
+        channel_ids=_channel_ids(stream),
+        t_starts=[layout.first_sample / rate for layout in layouts],
+        gain_to_uV=np.array([channel.microvolts_per_bit for channel in stream.channels]),
+        offset_to_uV=np.zeros(len(stream.channels)),
+        time_paths=[str(path) for path in times] if len(times) == len(layouts) else None,
+    )
+
+
+def _channel_ids(stream: Stream) -> list[str]:
+    names = [channel.name for channel in stream.channels]
+    return names if len(set(names)) == len(names) else [f"{i}#{name}" for i, name in enumerate(names)]
+
+
+def _refuse_different(streams: list[Stream]) -> None:
+    first = streams[0]
+    for stream in streams:
+        if (stream.channels, stream.sampling_frequency) != (first.channels, first.sampling_frequency):
+            raise BadDataError(
+                f"{stream.folder} has other channels, or another rate, than {first.folder}: they cannot be joined. "
+                "Set job_dispatch.split_segments to true."
+            )
+
+
+def _group_as(lfp: BaseRecording, stream: Stream, root: Path) -> None:
+    """Number the shanks of the LFP band as those of the other band, of which other channels may have been saved."""
+    shanks = lfp.get_probe().shank_ids
+    if shanks is None:
+        return
+    groups = shank_groups(stream_geometry(stream, root).probe)
+    lfp.set_channel_groups([groups.get(str(shank), -1) for shank in shanks])
