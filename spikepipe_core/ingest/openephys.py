@@ -72,7 +72,7 @@ class OpenEphysReader:
         return _open([str(segment["stream"]) for segment in job.source], root)
 
     def lfp(self, job: RecordingJob, root: Path) -> BaseRecording | None:
-        """Open the LFP stream of a job; None if the probe wrote none, or none of the job's shank."""
+        """Open the LFP stream of a job; None if the probe wrote none."""
         with_lfp = [segment for segment in job.source if "lfp" in segment]
         if not with_lfp:
             return None
@@ -83,8 +83,7 @@ class OpenEphysReader:
             )
         lfp = _open([str(segment["lfp"]) for segment in with_lfp], root)
         _group_as(lfp, _stream_at(str(job.source[0]["stream"]), root), root)
-        has_group = job.group is None or job.group in {str(group) for group in lfp.get_channel_groups()}
-        return lfp if has_group else None
+        return lfp
 
     def clocks(self, job: RecordingJob, segment: int, root: Path) -> dict[str, StreamClock]:
         """Times that Open Ephys synchronized, of the job's stream and of the boards beside it."""

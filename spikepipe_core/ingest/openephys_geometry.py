@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["StreamGeometry", "stream_geometry"]
 
-REMEDY = "Give its geometry in job_dispatch.spikeinterface_info.probe_paths."
+REMEDY = (
+    "Correct it, or read the data with job_dispatch.input = 'spikeinterface' and give the geometry in "
+    "job_dispatch.spikeinterface_info.probe_paths (a ProbeInterface JSON file): positions are never invented."
+)
 
 
 @dataclass(frozen=True)
