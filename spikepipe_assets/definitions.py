@@ -4,11 +4,13 @@
 Assets      every output of `spikepipe_core.graph.STAGES`, keyed by session and probe (NWB by session)
 Jobs        `probe`: every output of one recording job; `session_nwb`: the file of one session
 Resources   `store`: where outputs live and which params apply
-Executor    steps in a fork server that has the imports ready
+Executor    steps in a fork server that has the imports ready; on a cluster, pods
 ==========  ======================================================================================
 """
 
 from __future__ import annotations
+
+import os
 
 import dagster as dg
 
@@ -24,8 +26,18 @@ def build_definitions(deployment: Deployment) -> dg.Definitions:
         assets=build_assets(deployment),
         jobs=build_jobs(),
         resources={"store": StoreResource(deployment=deployment.model_dump_json())},
-        executor=STEP_PROCESSES,
+        executor=_executor(),
     )
+
+
+def _executor() -> dg.ExecutorDefinition:
+    if not os.environ.get("SPIKEPIPE_CLUSTER"):
+        return STEP_PROCESSES
+    from spikepipe_assets.kubernetes import Cluster, step_pods
+
+    cluster = Cluster.from_environment()
+    assert cluster is not None
+    return step_pods(cluster)
 
 
 defs = build_definitions(Deployment.from_environment())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import dagster as dg
+from dagster._core.storage.tags import MULTIDIMENSIONAL_PARTITION_PREFIX, PARTITION_NAME_TAG
 
 from spikepipe_core.store import SessionEntry
 
@@ -28,6 +29,14 @@ ALL_PROBES = dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=
 def probe_key(session: str, probe: str) -> dg.MultiPartitionKey:
     """The partition key of a pair; never built by hand, because Dagster orders dimensions by name."""
     return dg.MultiPartitionKey({SESSION: session, PROBE: probe})
+
+
+def partition_of(tags: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """Session and probe that a run is for, by its tags; None for what it is not partitioned by."""
+    session = tags.get(f"{MULTIDIMENSIONAL_PARTITION_PREFIX}{SESSION}")
+    if session is None:
+        return tags.get(PARTITION_NAME_TAG), None
+    return session, tags.get(f"{MULTIDIMENSIONAL_PARTITION_PREFIX}{PROBE}")
 
 
 def pair(session: str, probe: str) -> str:
