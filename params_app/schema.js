@@ -1897,6 +1897,415 @@ window.paramsSchema = {
           ],
           "default": "SpikeInterface/UnitRefine_sua_mua_classifier",
           "description": "Model that tells single units from multi-unit activity: a Hugging Face id (optionally 'id@revision') or a local folder. null: skipped."
+        },
+        "bombcell": {
+          "anyOf": [
+            {
+              "additionalProperties": false,
+              "description": "Bombcell's thresholds (https://github.com/Julie-Fabre/bombcell), by quality or template metric.",
+              "properties": {
+                "noise": {
+                  "additionalProperties": {
+                    "additionalProperties": false,
+                    "description": "What a metric must be for a unit to pass.",
+                    "properties": {
+                      "greater": {
+                        "anyOf": [
+                          {
+                            "type": "number"
+                          },
+                          {
+                            "type": "null"
+                          }
+                        ],
+                        "default": null,
+                        "description": "The metric must be this or more. null: no such bound."
+                      },
+                      "less": {
+                        "anyOf": [
+                          {
+                            "type": "number"
+                          },
+                          {
+                            "type": "null"
+                          }
+                        ],
+                        "default": null,
+                        "description": "The metric must be this or less. null: no such bound."
+                      },
+                      "abs": {
+                        "default": false,
+                        "description": "Bound the metric's magnitude, whatever its sign.",
+                        "type": "boolean"
+                      }
+                    },
+                    "type": "object"
+                  },
+                  "default": {
+                    "num_positive_peaks": {
+                      "abs": false,
+                      "greater": null,
+                      "less": 2.0
+                    },
+                    "num_negative_peaks": {
+                      "abs": false,
+                      "greater": null,
+                      "less": 1.0
+                    },
+                    "peak_to_trough_duration": {
+                      "abs": false,
+                      "greater": 0.0001,
+                      "less": 0.00115
+                    },
+                    "waveform_baseline_flatness": {
+                      "abs": false,
+                      "greater": null,
+                      "less": 0.5
+                    },
+                    "peak_after_to_trough_ratio": {
+                      "abs": false,
+                      "greater": null,
+                      "less": 0.8
+                    },
+                    "exp_decay": {
+                      "abs": false,
+                      "greater": 0.01,
+                      "less": 0.1
+                    }
+                  },
+                  "description": "A unit outside any of these bounds is labelled noise.",
+                  "type": "object"
+                },
+                "mua": {
+                  "additionalProperties": {
+                    "additionalProperties": false,
+                    "description": "What a metric must be for a unit to pass.",
+                    "properties": {
+                      "greater": {
+                        "anyOf": [
+                          {
+                            "type": "number"
+                          },
+                          {
+                            "type": "null"
+                          }
+                        ],
+                        "default": null,
+                        "description": "The metric must be this or more. null: no such bound."
+                      },
+                      "less": {
+                        "anyOf": [
+                          {
+                            "type": "number"
+                          },
+                          {
+                            "type": "null"
+                          }
+                        ],
+                        "default": null,
+                        "description": "The metric must be this or less. null: no such bound."
+                      },
+                      "abs": {
+                        "default": false,
+                        "description": "Bound the metric's magnitude, whatever its sign.",
+                        "type": "boolean"
+                      }
+                    },
+                    "type": "object"
+                  },
+                  "default": {
+                    "amplitude_median": {
+                      "abs": true,
+                      "greater": 30.0,
+                      "less": null
+                    },
+                    "snr": {
+                      "abs": false,
+                      "greater": 5.0,
+                      "less": null
+                    },
+                    "amplitude_cutoff": {
+                      "abs": false,
+                      "greater": null,
+                      "less": 0.2
+                    },
+                    "num_spikes": {
+                      "abs": false,
+                      "greater": 300.0,
+                      "less": null
+                    },
+                    "rp_contamination": {
+                      "abs": false,
+                      "greater": null,
+                      "less": 0.1
+                    },
+                    "presence_ratio": {
+                      "abs": false,
+                      "greater": 0.7,
+                      "less": null
+                    },
+                    "drift_ptp": {
+                      "abs": false,
+                      "greater": null,
+                      "less": 100.0
+                    }
+                  },
+                  "description": "A unit that is no noise but outside any of these bounds is labelled mua.",
+                  "type": "object"
+                },
+                "non-somatic": {
+                  "additionalProperties": {
+                    "additionalProperties": false,
+                    "description": "What a metric must be for a unit to pass.",
+                    "properties": {
+                      "greater": {
+                        "anyOf": [
+                          {
+                            "type": "number"
+                          },
+                          {
+                            "type": "null"
+                          }
+                        ],
+                        "default": null,
+                        "description": "The metric must be this or more. null: no such bound."
+                      },
+                      "less": {
+                        "anyOf": [
+                          {
+                            "type": "number"
+                          },
+                          {
+                            "type": "null"
+                          }
+                        ],
+                        "default": null,
+                        "description": "The metric must be this or less. null: no such bound."
+                      },
+                      "abs": {
+                        "default": false,
+                        "description": "Bound the metric's magnitude, whatever its sign.",
+                        "type": "boolean"
+                      }
+                    },
+                    "type": "object"
+                  },
+                  "default": {
+                    "peak_before_to_trough_ratio": {
+                      "abs": false,
+                      "greater": null,
+                      "less": 3.0
+                    },
+                    "peak_before_width": {
+                      "abs": false,
+                      "greater": 0.00015,
+                      "less": null
+                    },
+                    "trough_width": {
+                      "abs": false,
+                      "greater": 0.0002,
+                      "less": null
+                    },
+                    "peak_before_to_peak_after_ratio": {
+                      "abs": false,
+                      "greater": null,
+                      "less": 3.0
+                    },
+                    "main_peak_to_trough_ratio": {
+                      "abs": false,
+                      "greater": null,
+                      "less": 0.8
+                    }
+                  },
+                  "description": "A unit that is no noise, narrow and of a large peak before its trough, or all peak, is labelled non_soma. {}: no such label.",
+                  "type": "object"
+                }
+              },
+              "type": "object"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": {
+            "noise": {
+              "exp_decay": {
+                "abs": false,
+                "greater": 0.01,
+                "less": 0.1
+              },
+              "num_negative_peaks": {
+                "abs": false,
+                "greater": null,
+                "less": 1.0
+              },
+              "num_positive_peaks": {
+                "abs": false,
+                "greater": null,
+                "less": 2.0
+              },
+              "peak_after_to_trough_ratio": {
+                "abs": false,
+                "greater": null,
+                "less": 0.8
+              },
+              "peak_to_trough_duration": {
+                "abs": false,
+                "greater": 0.0001,
+                "less": 0.00115
+              },
+              "waveform_baseline_flatness": {
+                "abs": false,
+                "greater": null,
+                "less": 0.5
+              }
+            },
+            "mua": {
+              "amplitude_cutoff": {
+                "abs": false,
+                "greater": null,
+                "less": 0.2
+              },
+              "amplitude_median": {
+                "abs": true,
+                "greater": 30.0,
+                "less": null
+              },
+              "drift_ptp": {
+                "abs": false,
+                "greater": null,
+                "less": 100.0
+              },
+              "num_spikes": {
+                "abs": false,
+                "greater": 300.0,
+                "less": null
+              },
+              "presence_ratio": {
+                "abs": false,
+                "greater": 0.7,
+                "less": null
+              },
+              "rp_contamination": {
+                "abs": false,
+                "greater": null,
+                "less": 0.1
+              },
+              "snr": {
+                "abs": false,
+                "greater": 5.0,
+                "less": null
+              }
+            },
+            "non-somatic": {
+              "main_peak_to_trough_ratio": {
+                "abs": false,
+                "greater": null,
+                "less": 0.8
+              },
+              "peak_before_to_peak_after_ratio": {
+                "abs": false,
+                "greater": null,
+                "less": 3.0
+              },
+              "peak_before_to_trough_ratio": {
+                "abs": false,
+                "greater": null,
+                "less": 3.0
+              },
+              "peak_before_width": {
+                "abs": false,
+                "greater": 0.00015,
+                "less": null
+              },
+              "trough_width": {
+                "abs": false,
+                "greater": 0.0002,
+                "less": null
+              }
+            }
+          },
+          "description": "Label units as Bombcell does: noise, mua, good or non_soma. null: skipped."
+        },
+        "noise_strategy": {
+          "anyOf": [
+            {
+              "enum": [
+                "bombcell",
+                "unitrefine",
+                "bombcell+unitrefine"
+              ],
+              "type": "string"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": "bombcell+unitrefine",
+          "description": "Who says which units are noise, to be proposed for removal and left out of merges; with both, they must agree, and with one of them skipped nobody does. null: nobody."
+        },
+        "slay": {
+          "anyOf": [
+            {
+              "additionalProperties": false,
+              "description": "Merges proposed by SLAy (https://github.com/saikoukunt/SLAy), as SpikeInterface has it.",
+              "properties": {
+                "template_similarity": {
+                  "additionalProperties": false,
+                  "description": "Which pairs are looked at.",
+                  "properties": {
+                    "templates_diff": {
+                      "default": 0.35,
+                      "description": "Largest difference of two templates, from 0 to 1.",
+                      "maximum": 1,
+                      "minimum": 0,
+                      "type": "number"
+                    }
+                  },
+                  "type": "object"
+                },
+                "slay": {
+                  "additionalProperties": false,
+                  "description": "Which of them are proposed.",
+                  "properties": {
+                    "k1": {
+                      "default": 0.25,
+                      "description": "Weight of the cross-correlation.",
+                      "minimum": 0,
+                      "type": "number"
+                    },
+                    "k2": {
+                      "default": 1.0,
+                      "description": "Weight of the refractory period violations.",
+                      "minimum": 0,
+                      "type": "number"
+                    },
+                    "slay_threshold": {
+                      "default": 0.4,
+                      "description": "A pair that scores more than this is proposed.",
+                      "type": "number"
+                    }
+                  },
+                  "type": "object"
+                }
+              },
+              "type": "object"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": {
+            "template_similarity": {
+              "templates_diff": 0.35
+            },
+            "slay": {
+              "k1": 0.25,
+              "k2": 1.0,
+              "slay_threshold": 0.4
+            }
+          },
+          "description": "Propose merges of units, in curation.json. null: no proposals."
         }
       },
       "type": "object"
@@ -2228,8 +2637,5 @@ window.paramsOlderKeys = [
   "postprocessing.extensions.noise_levels.random_slices_kwargs",
   "curation.qc_thresholds",
   "curation.unitrefine",
-  "curation.bombcell",
-  "curation.noise_strategy",
-  "curation.slay",
   "nwb.backend"
 ];

@@ -1,7 +1,7 @@
 """A stand-in for a cluster's API server: a Job's container runs as a process of this machine.
 
-It stands at the process' edge: dagster-k8s talks to it over HTTP as to a real one. It knows jobs and their pods, in memory, on
-loopback; it schedules nothing, isolates nothing and enforces no limit.
+It stands at the process' edge: dagster-k8s talks to it over HTTP as to a real one. It knows jobs and their pods, in
+memory, on loopback; it schedules nothing, isolates nothing and enforces no limit.
 """
 
 from __future__ import annotations

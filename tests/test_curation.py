@@ -12,8 +12,9 @@ import spikeinterface.core as si
 from spikeinterface.curation import validate_curation_dict
 
 from spikepipe_core.errors import BadDataError, NotAvailableError, ParamsError
-from spikepipe_core.params import Params
+from spikepipe_core.params import BombcellParams, Params, SlayParams
 from spikepipe_core.produce import produce
+from spikepipe_core.stages.bombcell import BOMBCELL, label_by_bombcell, noise_units, propose_merges
 from spikepipe_core.stages.curation import (
     LABEL,
     PROBABILITY,
@@ -126,7 +127,7 @@ def test_labels_in_spikeinterfaces_format():
     labels = pd.DataFrame(
         {QC: ["pass", "bad"], LABEL: ["sua", "noise"], PROBABILITY: [0.9, 0.8]}, index=[3, 7]
     )
-    curation = curation_dict([3, 7], labels)
+    curation = curation_dict([3, 7], labels, [], [])
     validate_curation_dict(curation)
     assert curation["unit_ids"] == [3, 7]
     assert curation["manual_labels"] == [
@@ -137,7 +138,7 @@ def test_labels_in_spikeinterfaces_format():
 
 
 def test_no_labels_are_valid_too():
-    validate_curation_dict(curation_dict(["a"], pd.DataFrame(index=["a"])))
+    validate_curation_dict(curation_dict(["a"], pd.DataFrame(index=["a"]), [], []))
 
 
 # --- the stage -----------------------------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ def test_spikeinterface_applies_the_curation(curate):
 
 
 def test_without_query_and_classifiers_there_are_units_without_labels(curate):
-    work, made = curate(query=None)
+    work, made = curate(query=None, bombcell=None)
     assert QC not in load_curated(work).get_property_keys()
     assert made.manifest.summary["query"] == made.manifest.summary["classifiers"] == "none"
     assert list(read_labels(work).columns) == []
@@ -247,3 +248,90 @@ def test_a_missing_model_fails_before_anything_is_written(analyzed_session, cont
     assert not work.input("curated_units").exists()
     line = work.store.ledger.read("demo_g0", "demo_g0", "imec0", "curated_units")
     assert line.outcome == "failed" and "nowhere" in line.reason
+
+
+# --- Bombcell's labels and SLAy's merges -----------------------------------------------------------------------------
+
+
+def waveform_metrics(**changed) -> pd.DataFrame:
+    """A unit that passes all of Bombcell's thresholds, and one for each change that does not."""
+    good = {
+        "num_positive_peaks": 1, "num_negative_peaks": 1, "peak_to_trough_duration": 0.0005,
+        "waveform_baseline_flatness": 0.1, "peak_after_to_trough_ratio": 0.3, "exp_decay": 0.05,
+        "amplitude_median": -80.0, "snr": 9.0, "amplitude_cutoff": 0.01, "num_spikes": 2000, "rp_contamination": 0.0,
+        "presence_ratio": 1.0, "drift_ptp": 5.0, "peak_before_to_trough_ratio": 0.1, "peak_before_width": 0.0003,
+        "trough_width": 0.0004, "peak_before_to_peak_after_ratio": 0.2, "main_peak_to_trough_ratio": 0.3,
+    }  # fmt: skip
+    return pd.DataFrame({"good": good, **{name: good | {name: value} for name, value in changed.items()}}).T
+
+
+def test_bombcell_labels_by_its_thresholds():
+    metrics = waveform_metrics(exp_decay=0.5, snr=2.0, amplitude_median=-10.0, main_peak_to_trough_ratio=0.9)
+    assert list(label_by_bombcell(metrics, BombcellParams())) == ["good", "noise", "mua", "mua", "non_soma"]
+
+
+def test_a_changed_bombcell_threshold_changes_the_label():
+    metrics = waveform_metrics(snr=2.0)
+    mine = Params.model_validate(
+        {"curation": {"bombcell": {"mua": {"snr": {"greater": 1.5}}}}}
+    ).curation.bombcell
+    assert list(label_by_bombcell(metrics, mine)) == ["good", "good"]
+
+
+def test_bombcell_says_which_thresholds_have_no_effect():
+    said = []
+    label_by_bombcell(waveform_metrics().drop(columns="drift_ptp"), BombcellParams(), said.append)
+    assert said == ["bombcell: without effect, because not computed: drift_ptp"]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "expected"),
+    [("bombcell", ["a", "b"]), ("unitrefine", ["b", "c"]), ("bombcell+unitrefine", ["b"]), (None, [])],
+)
+def test_the_noise_strategy_decides_who_calls_noise(strategy, expected):
+    labels = pd.DataFrame(
+        {BOMBCELL: ["noise", "noise", "good"], LABEL: ["sua", "noise", "noise"]}, index=["a", "b", "c"]
+    )
+    assert noise_units(labels, strategy, LABEL) == expected
+
+
+def test_both_must_have_labelled_to_agree():
+    assert noise_units(pd.DataFrame({BOMBCELL: ["noise"]}), "bombcell+unitrefine", LABEL) == []
+
+
+def test_slay_proposes_to_merge_a_neuron_that_was_split(split_unit):
+    analyzer, halves = split_unit
+    assert [set(group) for group in propose_merges(analyzer, SlayParams())] == [halves]
+    strict = SlayParams.model_validate({"slay": {"slay_threshold": 5.0}})
+    assert propose_merges(analyzer, strict) == []
+    assert propose_merges(analyzer, SlayParams(), without=list(halves)[:1]) == []
+    assert propose_merges(analyzer, None) == []
+
+
+@pytest.fixture(scope="module")
+def split_unit():
+    """Four simulated units, the spikes of the first dealt out to two."""
+    recording, sorting = si.generate_ground_truth_recording(
+        durations=[60.0],
+        num_channels=16,
+        num_units=4,
+        seed=0,
+        generate_templates_kwargs={"unit_params": {"alpha": (200.0, 300.0)}},
+    )
+    trains = {str(unit): sorting.get_unit_spike_train(unit) for unit in sorting.unit_ids}
+    whole = trains.pop(str(sorting.unit_ids[0]))
+    chosen = np.random.default_rng(0).random(whole.size) < 0.5
+    trains |= {"half": whole[chosen], "rest": whole[~chosen]}
+    units = si.NumpySorting.from_unit_dict([trains], recording.sampling_frequency)
+    analyzer = si.create_sorting_analyzer(units, recording, sparse=False)
+    analyzer.compute(["random_spikes", "templates", "template_similarity", "correlograms"])
+    return analyzer, {"half", "rest"}
+
+
+def test_proposals_are_written_and_no_unit_is_changed(curate):
+    work, made = curate(
+        query=None, slay={"slay": {"slay_threshold": -10.0}, "template_similarity": {"templates_diff": 1.0}}
+    )
+    curation = json.loads((work.input("curated_units") / "curation.json").read_text())
+    assert curation["merges"] and made.manifest.summary["proposed_merges"] != "none"
+    assert list(load_curated(work).unit_ids) == list(load_analyzer(work).unit_ids)

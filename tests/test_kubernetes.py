@@ -17,6 +17,7 @@ from kubernetes_stand_in import Cluster as StandIn
 from kubernetes_stand_in import serve
 
 from spikepipe_assets.kubernetes import Cluster, pod
+from spikepipe_core.graph import STAGES
 from spikepipe_core.ingest import RecordingJob
 from spikepipe_core.params import Params
 
@@ -53,6 +54,11 @@ def test_a_larger_recording_gets_a_larger_pod():
         memory(pod("sorting", job(*shape), Params(), CLUSTER)) for shape in ((64, 0.1), (384, 0.1), (384, 4))
     ]
     assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
+
+
+def test_every_stage_has_a_size():
+    for stage in STAGES:
+        assert 1024 <= memory(pod(stage, job(384, 1), Params(), CLUSTER)) <= 64 * 1024
 
 
 def test_an_unknown_recording_gets_the_pod_of_a_long_one():

@@ -35,6 +35,23 @@ BEYOND_THE_DOCUMENT = {
     "job_dispatch.min_recording_duration",
     "job_dispatch.nwb_files",
     "nwb.allow_partial",
+    *(
+        f"curation.{key}"
+        for key in (
+            "bombcell",
+            "bombcell.noise",
+            "bombcell.mua",
+            "bombcell.non-somatic",
+            "noise_strategy",
+            "slay",
+            "slay.slay",
+            "slay.slay.k1",
+            "slay.slay.k2",
+            "slay.slay.slay_threshold",
+            "slay.template_similarity",
+            "slay.template_similarity.templates_diff",
+        )
+    ),
     "postprocessing.extensions.amplitude_scalings",
     "postprocessing.extensions.valid_unit_periods",
     "preprocessing.t_start",

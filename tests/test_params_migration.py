@@ -154,13 +154,23 @@ def test_thresholds_and_their_query_keep_the_same_units():
 
 
 def test_keys_without_effect_are_left_out_with_a_reason():
-    today, changes = migrate(
-        {"pipeline_version": "1.3.1", "curation": {"bombcell": {}, "slay": {}, "noise_strategy": "x"}}
-    )
-    assert today == {"curation": {}}
-    assert [change.split(" ")[0] for change in changes] == [
-        "pipeline_version", "curation.bombcell", "curation.noise_strategy", "curation.slay",
-    ]  # fmt: skip
+    today, changes = migrate({"pipeline_version": "1.3.1"})
+    assert today == {}
+    assert [change.split(" ")[0] for change in changes] == ["pipeline_version"]
+
+
+def test_bombcell_slay_and_noise_strategy_are_kept_as_they_are():
+    raw = {
+        "curation": {
+            "bombcell": {"noise": {"exp_decay": {"greater": 0.02}}, "non-somatic": {}},
+            "noise_strategy": "bombcell",
+            "slay": {"slay": {"k1": 0.5}},
+        }
+    }
+    assert migrate(raw) == (raw, [])
+    curation = parse_params(raw, "old.json").curation
+    assert curation.bombcell.noise["exp_decay"].greater == 0.02
+    assert curation.slay.slay.k1 == 0.5 and curation.slay.template_similarity.templates_diff == 0.35
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ SpikeInterface.
 from __future__ import annotations
 
 from .base import ForwardingModel, JobKwargs, ParamsModel
-from .curation import CurationParams
+from .curation import BombcellParams, CurationParams, SlayParams
 from .effective import effective
 from .files import read_params_file
 from .installed import check_sorter_params, installed_problems
@@ -29,6 +29,7 @@ __all__ = [
     "BUILT_IN",
     "DEFAULT_SORTER",
     "SPIKEINTERFACE_SORTER_NAMES",
+    "BombcellParams",
     "CurationParams",
     "ExtensionsParams",
     "ForwardingModel",
@@ -44,6 +45,7 @@ __all__ = [
     "PreprocessingParams",
     "Problem",
     "RunMode",
+    "SlayParams",
     "SorterName",
     "SorterParams",
     "SpikeInterfaceInfo",

@@ -1,6 +1,6 @@
 """Compare names in the params with those the installed SpikeInterface knows.
 
-Arguments of sorters, analyzer extensions, metrics, sparsity and custom preprocessing steps are handed on to
+Arguments of sorters, analyzer extensions, metrics, sparsity, motion and custom preprocessing steps are handed on to
 SpikeInterface, so it decides which names exist. It takes seconds to import, so it is only asked about names
 beyond our defaults', which are known to be right (a test holds them to it). Values are not judged here; each
 stage translates those that the installed version no longer takes.
@@ -14,9 +14,12 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from .curation import BombcellParams
+from .installed_motion import GROUPS, motion_arguments
 from .metrics import DEFAULT_METRIC_PARAMS
 from .model import Params
 from .postprocessing import ExtensionsParams, SparsityParams
+from .preprocessing import MotionCorrectionParams
 from .problems import InvalidParamsError, Problem, closest, origin_of
 from .sorter_defaults import DOCUMENTED_ARGUMENTS
 from .spikesorting import SPIKEINTERFACE_SORTER_NAMES, SorterName
@@ -63,6 +66,8 @@ def installed_problems(data: Mapping[str, Any], origins: Mapping[str, str] | Non
         *_sparsity_problems(data),
         *_extension_problems(data),
         *_metric_problems(data),
+        *_bombcell_problems(data),
+        *_motion_problems(data),
     ]
     return [_with_origin(problem, origins or {}) for problem in found]
 
@@ -153,6 +158,47 @@ def _metric_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         if metric in installed:
             known = ours | installed[metric].keys()
             yield from _unknown(f"{path}.{metric}", arguments, known, f"an argument of the metric {metric}")
+
+
+def _bombcell_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    documented = BombcellParams().model_dump(by_alias=True)
+    for section, defaults in documented.items():
+        path = f"curation.bombcell.{section}"
+        bounds = _object_at(data, path)
+        if not bounds.keys() <= defaults.keys():
+            known = set(defaults) | _metric_columns()
+            yield from _unknown(path, bounds, known, "a quality or template metric of SpikeInterface")
+
+
+def _metric_columns() -> set[str]:
+    from spikeinterface.metrics.quality import ComputeQualityMetrics
+    from spikeinterface.metrics.template import ComputeTemplateMetrics
+
+    metrics = (*ComputeQualityMetrics.metric_list, *ComputeTemplateMetrics.metric_list)
+    return {column for metric in metrics for column in metric.metric_columns}
+
+
+def _motion_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    above = "preprocessing.motion_correction"
+    preset = _object_at(data, above).get("preset")
+    for group in GROUPS:
+        arguments = _object_at(data, f"{above}.{group}")
+        documented = MotionCorrectionParams.model_fields[group].default
+        if arguments.keys() <= documented.keys() or not isinstance(preset, str):
+            continue
+        try:
+            known = motion_arguments(group, preset, arguments.get("method"))
+        except KeyError:
+            continue  # the preset is not known: validation names it
+        # peak selection hands further names on to its methods: there, only a clear misspelling is called wrong
+        judged = {
+            key: value
+            for key, value in arguments.items()
+            if group != "select_kwargs" or closest(key, known, _MISSPELT)
+        }
+        yield from _unknown(
+            f"{above}.{group}", judged, known, f"an argument of the motion estimate ({group})"
+        )
 
 
 def _implementation(function: Any) -> Callable[..., Any]:

@@ -25,18 +25,9 @@ OLDER_KEYS = (
     "postprocessing.extensions.noise_levels.random_slices_kwargs",
     "curation.qc_thresholds",
     "curation.unitrefine",
-    "curation.bombcell",
-    "curation.noise_strategy",
-    "curation.slay",
     "nwb.backend",
 )
 """Keys by which the editor's page tells an older layout where it has no Python to ask."""
-
-_NO_EFFECT_IN_CURATION = {
-    "bombcell": "bombcell's labels are not part of this pipeline's curation",
-    "noise_strategy": "noise is decided by noise_neural_classifier alone",
-    "slay": "merges are not suggested by this pipeline",
-}
 
 
 def migrate(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -195,14 +186,6 @@ def _lift_unitrefine(today: dict[str, Any], changes: list[str]) -> None:
     del curation["unitrefine"]
 
 
-def _drop_other_curation(today: dict[str, Any], changes: list[str]) -> None:
-    curation = _section(today, "curation")
-    for key, reason in _NO_EFFECT_IN_CURATION.items():
-        if key in curation:
-            del curation[key]
-            changes.append(f"curation.{key} was left out: {reason}")
-
-
 def _rename_kilosort25(today: dict[str, Any], changes: list[str]) -> None:
     spikesorting = _section(today, "spikesorting")
     if "kilosort2_5" in spikesorting:
@@ -229,7 +212,6 @@ _STEPS: tuple[Callable[[dict[str, Any], list[str]], None], ...] = (
     _flatten_noise_levels,
     _thresholds_to_query,
     _lift_unitrefine,
-    _drop_other_curation,
     _rename_kilosort25,
     _move_nwb_backend,
 )

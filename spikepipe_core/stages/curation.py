@@ -1,9 +1,11 @@
-"""Curation: label every unit by its quality metrics and by two classifiers; remove none.
+"""Curation: label every unit by its quality metrics and by classifiers; remove none, merge none.
 
 `query` selects the units that pass (``default_qc``). The UnitRefine cascade (Jain et al.) tells noise from neurons,
-then single from multi-unit activity (``decoder_label``, ``decoder_probability``). The output is a
-SpikeInterface sorting with the labels as unit properties, `curation.json` in SpikeInterface's curation format, and
-`labels.csv` for people.
+then single from multi-unit activity (``decoder_label``, ``decoder_probability``). Bombcell's thresholds give a second
+opinion (``bombcell_label``). SLAy proposes merges among the units that `noise_strategy` does not call noise. The output
+is a SpikeInterface sorting with the labels as unit properties, `labels.csv` for people, and `curation.json` in
+SpikeInterface's curation format with the labels, the merges and the noise units to remove: proposals, which
+`spikeinterface.curation.apply_curation` carries out if a person agrees.
 
 Settings that decide: the `curation` section, without `job_kwargs`; the revisions of the classifiers.
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,13 @@ import spikeinterface.core as si
 
 from spikepipe_core.errors import BadDataError, ParamsError
 from spikepipe_core.params import CurationParams, Params
+from spikepipe_core.stages.bombcell import (
+    BOMBCELL,
+    BOMBCELL_LABELS,
+    label_by_bombcell,
+    noise_units,
+    propose_merges,
+)
 from spikepipe_core.stages.classifiers import Classifier, find_classifier, load_classifier
 from spikepipe_core.stages.postprocessing import load_analyzer, metrics_table
 from spikepipe_core.stages.stage import Built, Stage, Work
@@ -141,12 +151,11 @@ def _predict(
     return predicted.rename(columns={"prediction": LABEL, "probability": PROBABILITY})
 
 
-def curation_dict(unit_ids: list[Any], labels: pd.DataFrame) -> dict[str, Any]:
-    """Labels in SpikeInterface's curation format, version 2."""
-    columns = {
-        QC: [PASSED, FAILED],
-        LABEL: list(DECODED),
-    }
+def curation_dict(
+    unit_ids: list[Any], labels: pd.DataFrame, merges: list[list[Any]], removed: list[Any]
+) -> dict[str, Any]:
+    """Labels and proposals in SpikeInterface's curation format, version 2."""
+    columns = {QC: [PASSED, FAILED], LABEL: list(DECODED), BOMBCELL: list(BOMBCELL_LABELS)}
     present = {name: options for name, options in columns.items() if name in labels}
     return {
         "format_version": "2",
@@ -161,8 +170,8 @@ def curation_dict(unit_ids: list[Any], labels: pd.DataFrame) -> dict[str, Any]:
         ]
         if present
         else [],
-        "merges": [],
-        "removed": [],
+        "merges": [{"unit_ids": group} for group in merges],
+        "removed": removed,
         "splits": [],
     }
 
@@ -178,17 +187,26 @@ def build(work: Work) -> Built:
     parts = [
         label_by_query(metrics, params.query),
         label_by_classifiers(analyzer, metrics, noise_neural, sua_mua),
+        label_by_bombcell(metrics, params.bombcell, say=work.say),
     ]
     made = [part for part in parts if part is not None]
     labels = pd.concat(made, axis=1) if made else pd.DataFrame(index=metrics.index)
+    noise = noise_units(labels, params.noise_strategy, decoder=LABEL)
+    merges = propose_merges(analyzer, params.slay, without=noise, **work.job_kwargs(params.job_kwargs))
 
     _save_sorting(analyzer.sorting, labels, work)
-    unit_ids = [unit.item() if hasattr(unit, "item") else unit for unit in analyzer.unit_ids]
-    curation = curation_dict(unit_ids, labels)
+    curation = curation_dict(
+        _plain(analyzer.unit_ids), labels, [_plain(group) for group in merges], _plain(noise)
+    )
     validate_curation_dict(curation)
     write_json(work.path / CURATION, curation)
     labels.to_csv(work.path / TABLE, index_label="unit_id")
-    return _describe(labels, params, [noise_neural, sua_mua])
+    return _describe(labels, params, [noise_neural, sua_mua], merges, noise)
+
+
+def _plain(unit_ids: Iterable[Any]) -> list[Any]:
+    """Unit ids in Python's own types, as JSON takes them."""
+    return [unit.item() if hasattr(unit, "item") else unit for unit in unit_ids]
 
 
 def _save_sorting(sorting: si.BaseSorting, labels: pd.DataFrame, work: Work) -> None:
@@ -199,7 +217,13 @@ def _save_sorting(sorting: si.BaseSorting, labels: pd.DataFrame, work: Work) -> 
     curated.save(folder=work.path)
 
 
-def _describe(labels: pd.DataFrame, params: CurationParams, classifiers: list[Classifier | None]) -> Built:
+def _describe(
+    labels: pd.DataFrame,
+    params: CurationParams,
+    classifiers: list[Classifier | None],
+    merges: list[list[Any]],
+    noise: list[Any],
+) -> Built:
     units = len(labels)
     counts: dict[str, Any] = {"units": units}
     words = f"{units} units"
@@ -209,10 +233,16 @@ def _describe(labels: pd.DataFrame, params: CurationParams, classifiers: list[Cl
         words += f", {passing} pass"
     if LABEL in labels:
         counts |= {f"label_{name}": int(number) for name, number in labels[LABEL].value_counts().items()}
+    if BOMBCELL in labels:
+        counts |= {
+            f"bombcell_{name}": int(number) for name, number in labels[BOMBCELL].value_counts().items()
+        }
     return Built(
         reason=words,
         summary={
             **counts,
+            "proposed_merges": ", ".join("+".join(map(str, group)) for group in merges) or "none",
+            "proposed_removals": ", ".join(map(str, noise)) or "none",
             "query": params.query or "none",
             "classifiers": ", ".join(f"{c.name}@{c.revision}" for c in classifiers if c) or "none",
         },
@@ -235,7 +265,9 @@ def load_curated(work: Work) -> si.BaseSorting:
 
 
 def _settings(params: Params) -> dict[str, Any]:
-    return {"query": params.curation.query or None}
+    curation = params.curation
+    decide = curation.model_dump(mode="json", include={"bombcell", "noise_strategy", "slay"}, by_alias=True)
+    return {"query": curation.query or None, **decide}
 
 
 def _identity(work: Work) -> dict[str, Any]:
@@ -249,7 +281,7 @@ def _identity(work: Work) -> dict[str, Any]:
 
 STAGE = Stage(
     name="curated_units",
-    version="1",
+    version="2",
     section="curation",
     location="curated/{name}",
     settings=_settings,
