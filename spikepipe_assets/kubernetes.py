@@ -1,4 +1,4 @@
-"""Pods of the steps on a cluster: memory sized for each recording, a GPU for sorting, more memory after an out-of-memory kill.
+"""Pods of the steps on a cluster: sized for each recording, a GPU for sorting, more memory after a kill for it.
 
 Dagster takes a step's pod from tags that are the same for every partition. `SizedStepHandler` adds to them what this
 recording and this attempt need, wherever the run was launched from: the UI, a sensor or a backfill.

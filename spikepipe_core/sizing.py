@@ -1,8 +1,8 @@
 """How much memory a stage needs for a recording, and whether it can use a GPU: so that a pod fits its recording.
 
 Stages work chunk by chunk, so most of what they hold depends on channels and workers, not on the duration. What grows
-with the duration are spikes and what sorters keep of them. The numbers lie above what `bench/memory.py` measured, by half
-as much again or more; a pod that is killed for memory all the same gets more at the next attempt.
+with the duration are spikes and what sorters keep of them. The numbers lie above what `bench/memory.py` measured, by
+half as much again or more; a pod that is killed for memory all the same gets more at the next attempt.
 """
 
 from __future__ import annotations

@@ -35,7 +35,8 @@ COLUMN_DESCRIPTIONS = {
     "default_qc": "Result of the query over the quality metrics: 'pass' if the unit satisfies it.",
     "decoder_label": "Label by the UnitRefine classifiers: noise, neural (not noise), sua (single unit), mua "
     "(multi-unit activity).",
-    "bombcell_label": "Label by Bombcell's thresholds: good, mua (multi-unit activity), noise, non_soma (not from a soma).",
+    "bombcell_label": "Label by Bombcell's thresholds: good, mua (multi-unit activity), noise, non_soma "
+    "(not from a soma).",
     "decoder_probability": "Probability of decoder_label, from 0 to 1.",
 }
 # Columns that NWB defines: metrics and labels must not take their names.

@@ -83,4 +83,4 @@ def _functions(group: str, method: str | None) -> list[Callable[..., Any]]:
 
 
 def _chosen(methods: Mapping[str, Any], name: str | None) -> list[Any]:
-    return [methods[name]] if name in methods else list(methods.values())
+    return [methods[name]] if name is not None and name in methods else list(methods.values())
