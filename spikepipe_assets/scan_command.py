@@ -109,6 +109,8 @@ def _print(found: Discovery, listed: Sequence[ListedStream], console: Console) -
     others = [row for row in listed if row.status != "processed"]
     if jobs:
         console.print(_table_of_jobs(jobs))
+        for kind, reason in sorted({(row.kind, row.reason) for row in jobs if row.reason}):
+            console.print(f"{kind}: {reason}", style="dim", markup=False, soft_wrap=True)
     if others:
         console.print(_table_of_others(others, found.data_root))
     console.print(", ".join(f"{count} {status}" for status, count in _counts(listed).items()), markup=False)
@@ -118,19 +120,19 @@ def _table_of_jobs(rows: Sequence[ListedStream]) -> Table:
     sessions = len({row.session for row in rows})
     title = f"Processed: {len(rows)} recording job(s) of {sessions} session(s)"
     table = Table(title=title, title_justify="left")
-    for column in ("session", "probe", "stream", "taken for", "probe model"):
+    for column in ("session", "probe", "stream", "kind", "probe model"):
         table.add_column(column, overflow="fold")
     for column in ("channels", "Hz", "s", "segments"):
         table.add_column(column, justify="right")
     table.add_column("LFP band", overflow="fold")
     for row in rows:
         table.add_row(
-            *(escape(text or "") for text in (row.session, row.probe, row.stream)),
-            f"{row.kind}: {escape(row.reason)}" if row.reason else row.kind,
+            *(escape(text or "") for text in (row.session, row.probe, _short(row.stream))),
+            row.kind,
             escape(row.probe_model or ""),
             *(_number(value) for value in (row.channels, row.sampling_frequency_hz, row.duration_s)),
             _number(row.segments),
-            escape(row.lfp_stream or "none of its own"),
+            escape(_short(row.lfp_stream or "")),
         )
     return table
 
@@ -146,12 +148,17 @@ def _table_of_others(rows: Sequence[ListedStream], root: Path) -> Table:
         reason = escape(row.reason.replace(f"{root}/", ""))
         table.add_row(
             escape(row.session or ""),
-            escape(f"{row.stream} ({row.probe})" if row.probe else row.stream),
+            escape(f"{_short(row.stream)} ({row.probe})" if row.probe else _short(row.stream)),
             row.kind,
             f"[{color}]{reason if row.status == 'not processed' else f'{row.status}: {reason}'}[/]",
         )
     return table
 
 
+def _short(stream: str) -> str:
+    """A stream's name without that of the Record Node that wrote it."""
+    return stream.rsplit("#", 1)[-1]
+
+
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+    return "" if value is None else f"{value:.6g}" if value >= 1 else f"{value:.2g}"

@@ -19,6 +19,8 @@ def probe_model(probe: Probe) -> str | None:
     """Model of a probe with what its maker calls it, such as ``NP1000 (Neuropixels 1.0 probe)``; None if unknown."""
     model = probe.model_name or probe.annotations.get("part_number") or probe.annotations.get("probe_name")
     words = probe.description
+    if words and words.startswith("duplicate of"):  # how the maker's catalogue refers to its own older names
+        words = None
     return f"{model} ({words})" if model and words else model or words or None
 
 

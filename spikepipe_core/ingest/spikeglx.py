@@ -13,7 +13,9 @@ folder.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +51,9 @@ __all__ = ["SpikeGLXReader"]
 # 1.0 and of the 14-bit ones of 2.0; https://billkarsh.github.io/SpikeGLX/Sgl_help/Metadata_30.html
 # (imMaxInt).
 _DEFAULT_MAX_INT = {10: 512, 14: 8192}
+
+# Keys that change from file to file and say nothing of the probe.
+_NOT_OF_PROBE = ("file", "firstSample", "imErrFlags", "userNotes")
 
 
 class SpikeGLXReader:
@@ -311,7 +316,7 @@ def _open(source: tuple[dict[str, Any], ...], band: str, stream: str, root: Path
         offset_to_uV=np.zeros(len(ids)),
     )
     recording = whole.select_channels(ids[: layouts[0].num_neural])
-    recording.set_probe(probe, group_mode="auto" if probe.shank_ids is None else "by_shank")
+    recording.set_probe(deepcopy(probe), group_mode="auto" if probe.shank_ids is None else "by_shank")
     annotate(recording, probe, stream, is_shifted=_shifted_by_catgt(metas[0]))
     return recording
 
@@ -338,12 +343,11 @@ def _refuse_different(pairs: list[FilePair], layouts: list[BinaryLayout]) -> Non
 
 
 def _probe(pair: FilePair, layout: BinaryLayout, root: Path) -> Probe:
-    """The geometry in the metadata, its contacts in the order of the channels in the file."""
-    import probeinterface
-
-    read_meta(pair.meta, root)
+    """The geometry in the metadata, its contacts in the order of the channels in the file; not to be changed."""
+    described = read_meta(pair.meta, root).items()
+    kept = frozenset((key, value) for key, value in described if not key.startswith(_NOT_OF_PROBE))
     try:
-        probe = probeinterface.read_spikeglx(inside(pair.meta, root))
+        probe = _parsed_probe(_ProbeMeta(kept, inside(pair.meta, root)))
     except Exception as error:  # the parser fails in many ways on what it does not know
         raise BadDataError(
             f"{pair.meta} gives no probe geometry ({type(error).__name__}: {error}). Check imDatPrb_pn, "
@@ -351,6 +355,22 @@ def _probe(pair: FilePair, layout: BinaryLayout, root: Path) -> Probe:
         ) from error
     _refuse_mismatch(pair, probe, layout)
     return probe
+
+
+@dataclass(frozen=True)
+class _ProbeMeta:
+    """What a metadata file says of the probe; files that say the same are equal, wherever they lie."""
+
+    described: frozenset[tuple[str, str]]
+    path: Path = field(compare=False)
+
+
+@lru_cache(maxsize=256)
+def _parsed_probe(meta: _ProbeMeta) -> Probe:
+    """Parsing takes most of the time of a scan, and labs record hundreds of sessions with the same settings."""
+    import probeinterface
+
+    return probeinterface.read_spikeglx(meta.path)
 
 
 def _refuse_mismatch(pair: FilePair, probe: Probe, layout: BinaryLayout) -> None:
