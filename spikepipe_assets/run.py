@@ -22,7 +22,7 @@ from spikepipe_assets.progress import RunProgress
 from spikepipe_assets.terminal import new_log, only_our_lines
 from spikepipe_core.errors import NotAvailableError, SpikepipeError
 from spikepipe_core.graph import STAGES
-from spikepipe_core.ingest import Discovery, discover
+from spikepipe_core.ingest import Discovery, UnreadableFolder, discover
 from spikepipe_core.preflight import missing
 from spikepipe_core.produce import is_current
 from spikepipe_core.stages.stage import Work
@@ -56,16 +56,19 @@ class Finished:
         (session, probe) to the outcomes of its stages by name; probe is None for the session's own.
     seconds : dict
         (session, probe) to the time its run took.
+    unreadable : tuple
+        Session folders that discovery could not read.
     """
 
     entries: list[SessionEntry]
     outcomes: dict[tuple[str, str | None], dict[str, Outcome]]
     seconds: dict[tuple[str, str | None], float]
+    unreadable: tuple[UnreadableFolder, ...] = ()
 
     @property
     def failed(self) -> bool:
         """Whether anything failed."""
-        return any(
+        return bool(self.unreadable) or any(
             outcome.outcome == "failed" for stages in self.outcomes.values() for outcome in stages.values()
         )
 
@@ -103,7 +106,7 @@ def process(request: Request, console: Console) -> Finished:
         outcomes = _outcomes(store, entries)
         if not request.keep_scratch and not others_running(instance):
             _clear_scratch(store, entries, outcomes)
-    return Finished(entries, outcomes, seconds)
+    return Finished(entries, outcomes, seconds, found.unreadable)
 
 
 def _say_found(found: Discovery, console: Console) -> None:
@@ -113,6 +116,8 @@ def _say_found(found: Discovery, console: Console) -> None:
         console.print(f"  {job.session} / {job.probe}: {job.problem or job.recording_name}", markup=False)
     for stream in found.ignored:
         console.print(f"  not processed: {stream.stream} ({stream.reason})", style="dim", markup=False)
+    for folder in found.unreadable:
+        console.print(f"  cannot be read: {folder.folder}: {folder.reason}", style="red", markup=False)
 
 
 def _materialize_all(
@@ -265,6 +270,8 @@ def outcome_table(finished: Finished, store: Store) -> Table:
             f"{finished.seconds[entry.session, None]:.0f}",
             verdict(stages),
         )
+    for folder in finished.unreadable:
+        table.add_row(escape(folder.folder), *[""] * 6, f"[red]not read[/]: {escape(folder.reason)}")
     return table
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from spikepipe_core.errors import BadDataError
 from spikepipe_core.ingest.files import inside, walk_files
-from spikepipe_core.ingest.jobs import FoundSegment, FoundStream, build_jobs, refuse_twins
+from spikepipe_core.ingest.jobs import FoundSegment, FoundStream, build_jobs, set_twins_aside
 from spikepipe_core.ingest.naming import safe_key, safe_name
 from spikepipe_core.ingest.spikeglx_files import parse_name
 
@@ -102,9 +102,13 @@ def test_a_broken_segment_breaks_the_joined_job_only():
     assert joined.duration is None
 
 
-def test_twins_are_refused():
-    with pytest.raises(BadDataError, match="two signals for probe 'imec0'"):
-        refuse_twins([*_build(_stream("imec0", (1,))), *_build(_stream("imec0", (1,)))])
+def test_twins_are_set_aside_and_the_others_go_on():
+    jobs, aside = set_twins_aside(
+        [*_build(_stream("imec0", (1,))), *_build(_stream("imec0", (1,))), *_build(_stream("imec1", (1,)))]
+    )
+    assert [job.probe for job in jobs] == ["imec1"]
+    (one,) = aside
+    assert "several signals for probe 'imec0': imec0.ap (imec0_1) and imec0.ap (imec0_1)" in one.reason
 
 
 def test_paths_out_of_the_data_folder_are_refused(tmp_path):

@@ -20,7 +20,7 @@ from spikepipe_core.ingest.jobs import (
     UnreadableFolder,
     assign_sessions,
     build_jobs,
-    refuse_twins,
+    set_twins_aside,
 )
 from spikepipe_core.ingest.levels import data_root
 from spikepipe_core.ingest.registry import READERS, get_reader
@@ -62,8 +62,10 @@ def discover(data: Path, params: JobDispatchParams) -> Discovery:
         found = _discover_one(data, data_root(data), params, wanted, None)
     else:
         found = _discover_sessions(data if data.is_dir() else data.parent, params, wanted)
-    refuse_twins(found.jobs)
-    return found
+    jobs, twins = set_twins_aside(found.jobs)
+    if twins and not jobs:
+        raise BadDataError("\n".join(one.reason for one in twins))
+    return found.model_copy(update={"jobs": jobs, "unreadable": (*found.unreadable, *twins)})
 
 
 def _wanted_reader(params: JobDispatchParams) -> str | None:

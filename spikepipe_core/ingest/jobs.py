@@ -27,8 +27,8 @@ __all__ = [
     "UnreadableFolder",
     "assign_sessions",
     "build_jobs",
-    "refuse_twins",
     "session_folder_names",
+    "set_twins_aside",
 ]
 
 
@@ -346,19 +346,30 @@ def _all(parts: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(item for part in parts for item in part))
 
 
-def refuse_twins(jobs: Iterable[RecordingJob]) -> None:
-    """Make sure that a (session, probe) pair stands for one signal only.
+def set_twins_aside(
+    jobs: Iterable[RecordingJob],
+) -> tuple[tuple[RecordingJob, ...], tuple[UnreadableFolder, ...]]:
+    """Make sure that a (session, probe) pair stands for one signal only: pairs that stand for several are none.
 
-    Raises
-    ------
-    BadDataError
-        Two streams would have the same keys.
+    Returns
+    -------
+    jobs : tuple of RecordingJob
+        Those that are alone under their keys.
+    unreadable : tuple of UnreadableFolder
+        One for each pair of keys that several signals share.
     """
-    seen: dict[tuple[str, str], RecordingJob] = {}
+    by_keys: dict[tuple[str, str], list[RecordingJob]] = defaultdict(list)
     for job in jobs:
-        twin = seen.setdefault((job.session, job.probe), job)
-        if twin is not job:
-            raise BadDataError(
-                f"Session {job.session!r} has two signals for probe {job.probe!r}: {twin.files[0]} and "
-                f"{job.files[0]}. Move one of them out of the data folder, or rename its folder."
-            )
+        by_keys[job.session, job.probe].append(job)
+    alone = tuple(members[0] for members in by_keys.values() if len(members) == 1)
+    return alone, tuple(_twins(members) for members in by_keys.values() if len(members) > 1)
+
+
+def _twins(jobs: list[RecordingJob]) -> UnreadableFolder:
+    one, other = jobs[:2]
+    return UnreadableFolder(
+        folder=one.files[0] if one.files else one.session_folder,
+        reason=f"Session {one.session!r} has several signals for probe {one.probe!r}: "
+        + " and ".join(f"{job.stream} ({', '.join(job.files[:1])})" for job in (one, other))
+        + ". Move one of them out of the data folder, or rename its folder.",
+    )
