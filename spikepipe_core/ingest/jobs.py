@@ -14,7 +14,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from spikepipe_core.errors import BadDataError
 from spikepipe_core.ingest.classification import StreamKind
 from spikepipe_core.ingest.naming import safe_key, safe_name
 
