@@ -53,16 +53,23 @@ window.paramsSchema = {
           "type": "boolean"
         },
         "input": {
-          "default": "openephys",
-          "description": "Reader of the raw data; 'spikeinterface' reads what spikeinterface_info describes.",
-          "enum": [
-            "aind",
-            "spikeglx",
-            "openephys",
-            "nwb",
-            "spikeinterface"
+          "anyOf": [
+            {
+              "enum": [
+                "aind",
+                "spikeglx",
+                "openephys",
+                "nwb",
+                "spikeinterface"
+              ],
+              "type": "string"
+            },
+            {
+              "type": "null"
+            }
           ],
-          "type": "string"
+          "default": "openephys",
+          "description": "Reader of the raw data; 'spikeinterface' reads what spikeinterface_info describes. Left out or null: the format is detected, and said."
         },
         "spikeinterface_info": {
           "anyOf": [

@@ -22,8 +22,10 @@ CLEAR_SNR = 5.0
 """Units below it are expected to be missed now and then."""
 
 PARAMS = {
-    # No network: the demo uses no hub model. LFP and all else as by default.
+    # No network: the demo uses no hub model. The rest is as by default.
     "curation": {"noise_neural_classifier": None, "sua_mua_classifier": None},
+    # The defaults are for recordings of hours with many more spikes than a demo of minutes has.
+    "visualization": {"drift": {"n_skip": 1, "alpha": 0.6}},
 }
 
 

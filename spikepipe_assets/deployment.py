@@ -120,15 +120,17 @@ class Deployment(BaseModel):
         """What the run mode changes in the params, in words."""
         return apply_runmode(self._merged()[0], self.runmode)[1]
 
-    def _merged(self, entry: SessionEntry | None = None) -> tuple[Params, dict[str, str]]:
-        """The params of all files and the command line, and where each came from."""
-        layers: list[tuple[str, dict[str, Any]]] = [
-            (str(self.params_file or "the deployment's params"), self.params)
-        ]
+    def layers(self, entry: SessionEntry | None = None) -> list[tuple[str, dict[str, Any]]]:
+        """The partial params that are merged over the built-in defaults, weakest first, each with its name."""
+        layers = [(str(self.params_file or "the deployment's params"), self.params)]
         session_file = None if entry is None else find_session_params(entry)
         if session_file is not None:
             layers.append((str(session_file), read_params_file(session_file)))
-        params, origins = merge(*layers, ("the command line", self.overrides))
+        return [*layers, ("the command line", self.overrides)]
+
+    def _merged(self, entry: SessionEntry | None = None) -> tuple[Params, dict[str, str]]:
+        """The params of all files and the command line, and where each came from."""
+        params, origins = merge(*self.layers(entry))
         chosen = params.spikesorting.model_copy(update={"sorter": resolve_sorter(params, self.sorter)})
         return params.model_copy(update={"spikesorting": chosen}), origins
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from spikepipe_assets.deployment import Deployment, find_session_params
+from spikepipe_assets.deployment import Deployment
 from spikepipe_core.errors import MissingInputError
-from spikepipe_core.params import BUILT_IN, Params, merge, read_params_file
+from spikepipe_core.params import BUILT_IN, Params, merge
 from spikepipe_core.params.problems import dotted
 from spikepipe_core.params.structure import leaves
 from spikepipe_core.store import SessionEntry
@@ -91,7 +90,7 @@ def effective_values(deployment: Deployment, session: str | None = None) -> list
     """
     entry = None if session is None else _entry(deployment, session)
     params = deployment.effective_params(entry)
-    merged, origins = merge(*_layers(deployment, entry))
+    merged, origins = merge(*deployment.layers(entry))
     before = {dotted(path): value for path, value in leaves(merged.to_dict())}
     shown = []
     for path, value in leaves(params.to_dict()):
@@ -147,15 +146,6 @@ def _entry(deployment: Deployment, session: str) -> SessionEntry:
             f"no session {session!r} is registered in {deployment.results}; there are: {known}"
         )
     return entry
-
-
-def _layers(deployment: Deployment, entry: SessionEntry | None) -> list[tuple[str, dict[str, Any]]]:
-    """Return the layers that `Deployment.effective_params` merges, by name."""
-    layers = [(str(deployment.params_file or "the deployment's params"), deployment.params)]
-    own: Path | None = None if entry is None else find_session_params(entry)
-    if own is not None:
-        layers.append((str(own), read_params_file(own)))
-    return [*layers, ("the command line", deployment.overrides)]
 
 
 def _changed_by(path: str, value: Any, deployment: Deployment) -> str:

@@ -19,9 +19,7 @@ from spikepipe_core.signal_statistics import measure_signal
 from spikepipe_core.stages.figures import drift, templates
 from spikepipe_core.stages.figures.canvas import FigureInfo, thumbnail
 from spikepipe_core.stages.figures.drift import (
-    FEW_PEAKS,
     LocatedPeaks,
-    decimated,
     drift_figure,
     find_peaks,
     unit_spikes_figure,
@@ -217,10 +215,7 @@ def test_of_a_long_recording_evenly_spaced_stretches_are_looked_at(
     assert "3 s spread evenly over 6 s" in drift_figure(recording, part, PARAMS, tmp_path).caption
 
 
-def test_only_peaks_that_are_drawn_are_located(
-    recording: si.BaseRecording, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(drift, "FEW_PEAKS", 1)
+def test_only_peaks_that_are_drawn_are_located(recording: si.BaseRecording) -> None:
     params = VisualizationParams.model_validate({"drift": {"n_skip": 7}})
     located = find_peaks(recording, params, ONE_JOB)
     assert len(located.peaks) == len(located.locations) == -(-located.detected // 7)
@@ -257,12 +252,6 @@ def test_drift_map_without_peaks(recording: si.BaseRecording, tmp_path: Path) ->
     assert isinstance(located, LocatedPeaks)
     assert len(located.peaks) == 0
     _assert_written([drift_figure(recording, located, params, tmp_path)], tmp_path)
-
-
-def test_decimation_follows_the_params_and_spares_sparse_recordings() -> None:
-    assert len(decimated(30 * FEW_PEAKS, 30)) == FEW_PEAKS
-    assert len(decimated(1000, 30)) == 1000
-    assert len(decimated(FEW_PEAKS * 10, 1)) == FEW_PEAKS * 10
 
 
 def test_unit_figures(analyzer: si.SortingAnalyzer, tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from spikepipe_core.params import (
     apply_runmode,
     check_sorter_params,
     default_params,
-    effective,
     json_schema,
     load_params,
     merge,
@@ -424,28 +423,6 @@ def test_fast_leaves_out_the_slow_steps_and_nothing_else():
     )
     assert apply_runmode(fast, "fast") == (fast, [])
     assert apply_runmode(params, "full") == (params, [])
-
-
-def test_effective_keeps_the_named_parts_only():
-    part = effective(
-        Params(),
-        "preprocessing.motion_correction",
-        "nwb.allow_partial",
-        without=["preprocessing.motion_correction.preset"],
-    )
-    assert set(part) == {"preprocessing", "nwb"}
-    assert set(part["preprocessing"]) == {"motion_correction"}
-    assert "preset" not in part["preprocessing"]["motion_correction"]
-    json.dumps(part)
-    with pytest.raises(ValueError, match="motion_correction"):
-        effective(Params(), "preprocessing.motion_corection")
-
-
-def test_a_key_that_only_figures_use_leaves_the_other_parts_as_they_were():
-    changed = parse_params({"visualization": {"drift": {"alpha": 0.5}}}, "x")
-    others = ("job_dispatch", "preprocessing", "spikesorting", "postprocessing", "curation", "nwb")
-    assert effective(changed, *others) == effective(Params(), *others)
-    assert effective(changed, "visualization") != effective(Params(), "visualization")
 
 
 # --- exports -------------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from .base import ForwardingModel, JobKwargs, ParamsModel
 from .curation import BombcellParams, CurationParams, SlayParams
-from .effective import effective
 from .files import read_params_file
 from .installed import check_sorter_params, installed_problems
 from .job_dispatch import JobDispatchParams, SpikeInterfaceInfo
@@ -54,7 +53,6 @@ __all__ = [
     "apply_runmode",
     "check_sorter_params",
     "default_params",
-    "effective",
     "installed_problems",
     "json_schema",
     "load_params",

@@ -1,4 +1,4 @@
-"""Write ``default_params.json``, ``default_params_schema.json`` and the editor's copy of the schema.
+"""Write ``default_params.json``, ``default_params_schema.json``, the editor's copy of it and docs/parameters.md.
 
 Run as ``python -m spikepipe_core.params.export`` after a change of the models.
 """
@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+from .document import parameters_page
 from .editor import app_folder
 from .migration import OLDER_KEYS
 from .model import default_params
@@ -35,6 +36,7 @@ def exported_texts() -> dict[Path, str]:
         DEFAULT_PARAMS_FILE: _text(defaults),
         SCHEMA_FILE: _text(json_schema()),
         app_folder() / "schema.js": script,
+        app_folder().with_name("docs") / "parameters.md": parameters_page(),
     }
 
 

@@ -73,9 +73,10 @@ class JobDispatchParams(ParamsModel):
     multi_session: bool = Field(
         default=False, description="The data folder holds one folder a session, each processed by itself."
     )
-    input: Literal["aind", "spikeglx", "openephys", "nwb", "spikeinterface"] = Field(
+    input: Literal["aind", "spikeglx", "openephys", "nwb", "spikeinterface"] | None = Field(
         default="openephys",
-        description="Reader of the raw data; 'spikeinterface' reads what spikeinterface_info describes.",
+        description="Reader of the raw data; 'spikeinterface' reads what spikeinterface_info describes. Left out or"
+        " null: the format is detected, and said.",
     )
     spikeinterface_info: Annotated[
         SpikeInterfaceInfo | None,

@@ -114,7 +114,7 @@ RAW_STAGE = Stage(
 
 PROCESSED_STAGE = Stage(
     name="processed_figures",
-    version="1",
+    version="2",
     section="visualization",
     location="visualization/{name}/processed",
     settings=_processed_settings,

@@ -25,12 +25,6 @@ from spikepipe_core.stages.figures.canvas import (
 from spikepipe_core.stages.figures.layout import DEPTH_LABEL
 from spikepipe_core.stages.figures.timeline import TIME_LABEL, Timeline, scatter_events
 
-FEW_PEAKS = 30_000
-"""`drift.n_skip` is there for dense recordings: it never leaves fewer peaks than this, if there are as many (ours)."""
-
-FAINT_ALPHA = 0.6
-"""Below `FEW_PEAKS` points hardly overlap, and an opacity meant for dense recordings would hide them (ours)."""
-
 STRETCH_S = 1.0
 """Length of a stretch in which peaks are looked for."""
 
@@ -100,7 +94,7 @@ def find_peaks(
     if not len(detected):
         nowhere = np.zeros(0, dtype=[("x", "float64"), ("y", "float64")])
         return LocatedPeaks(detected, nowhere, 0, covered_s)
-    peaks = detected[decimated(len(detected), params.drift.n_skip)]
+    peaks = detected[:: params.drift.n_skip]
     localization = params.drift.localization
     locations = localize_peaks(
         recording,
@@ -148,8 +142,7 @@ def drift_figure(
     shank_of_peak = shank_of_channel[peaks["channel_index"]]
 
     norm = Normalize(params.drift.vmin, params.drift.vmax)
-    alpha = params.drift.alpha if len(peaks) >= FEW_PEAKS else max(params.drift.alpha, FAINT_ALPHA)
-    style = {"cmap": params.drift.cmap, "norm": norm, "alpha": alpha}
+    style = {"cmap": params.drift.cmap, "norm": norm, "alpha": params.drift.alpha}
     figure = new_figure(params.drift.figsize[0], params.drift.figsize[1], "Drift map")
     axes = figure.subplots(1, len(shanks), squeeze=False, sharey=True)[0]
     timeline = Timeline(recording)
@@ -213,11 +206,6 @@ def unit_spikes_figure(analyzer: si.SortingAnalyzer, out: Path) -> FigureInfo:
     ax.set_title(f"{n_units} unit" + "s" * (n_units > 1), fontsize=10)
     tidy(ax)
     return save(figure, out, info)
-
-
-def decimated(n_peaks: int, n_skip: int) -> NDArray[np.intp]:
-    """Indices of the peaks that are drawn: one in `n_skip`, but more of few peaks."""
-    return np.arange(0, n_peaks, max(1, min(n_skip, n_peaks // FEW_PEAKS)))
 
 
 def _amplitudes(recording: si.BaseRecording, peaks: NDArray[Any], one_sided: bool) -> NDArray[np.float64]:
