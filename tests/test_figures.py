@@ -40,7 +40,7 @@ from spikepipe_core.stages.figures.units import colours_of, kinds_of, unit_table
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data" / "spikeglx_np2_4shank" / "rawdata"
 ONE_JOB: dict[str, Any] = {"n_jobs": 1, "progress_bar": False}
-PARAMS = VisualizationParams()
+PARAMS = VisualizationParams.model_validate({"drift": {"n_skip": 1}})
 
 
 @pytest.fixture(scope="module")
