@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from filelock import FileLock
@@ -46,6 +47,14 @@ def processing(manifests: list[Manifest], outcomes: list[Outcome]) -> dict[str, 
                 "models": manifest.identity,
                 "versions": manifest.versions,
                 "data_version": manifest.data_version,
+            }
+        elif outcome.because_of is None:
+            # It was tried, and made nothing.
+            started = outcome.at - timedelta(seconds=outcome.duration_s)
+            step |= {
+                "start_date_time": started.isoformat(),
+                "duration_s": outcome.duration_s,
+                "log": outcome.log,
             }
         steps.append(step)
     return {"pipeline": "spikepipe", "pipeline_version": __version__, "data_processes": steps}

@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from spikepipe_core.errors import BadDataError, NotAvailableError
-from spikepipe_core.stages.classifiers import Classifier, find_classifier, load_classifier
+from spikepipe_core.stages.classifiers import Classifier, _download, find_classifier, load_classifier
 from spikepipe_core.stages.curation import LABEL, PROBABILITY, label_by_classifiers
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -42,6 +42,12 @@ def train(folder: Path, metric: str, labels: tuple[str, str], extra: list | None
     }
     (folder / "model_info.json").write_text(json.dumps(info))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def hub_not_asked_yet():
+    """What one process has learnt of the hub, the next test's process has not."""
+    _download.cache_clear()
 
 
 @pytest.fixture(scope="module")

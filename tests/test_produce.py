@@ -498,6 +498,7 @@ def test_processing_json_does_not_give_a_failed_attempt_the_old_output(bench):
         bench.make("raw")
     step = _steps(bench)["raw", "imec0"]
     assert step["outcome"] == "failed" and "output" not in step
+    assert step["start_date_time"] and step["duration_s"] >= 0
 
 
 def test_visualization_output_json_lists_figures_that_are_there(bench):

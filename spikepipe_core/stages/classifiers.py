@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -68,7 +69,9 @@ def find_classifier(name: str) -> Classifier:
     return Classifier(name, folder, folder.name)
 
 
+@cache
 def _download(name: str) -> Path:
+    """Folder of a hub model; the hub is asked once a process, so that a step sees one revision throughout."""
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
