@@ -17,6 +17,7 @@ import spikeinterface.core as si
 import spikeinterface.preprocessing as spre
 from spikeinterface.core.motion import Motion
 
+from spikepipe_core.compiled import keep_compiled
 from spikepipe_core.errors import StageFailedError
 from spikepipe_core.params import MotionCorrectionParams, Params
 from spikepipe_core.pictures import motion_picture
@@ -53,6 +54,7 @@ def estimate_motion(
     StageFailedError
         The estimate failed; the message has SpikeInterface's reason.
     """
+    keep_compiled()
     # Drawn by SpikeInterface itself the noise levels, and so the motion, would differ from run to run.
     noise = si.get_noise_levels(
         recording, return_in_uV=False, random_slices_kwargs={"seed": SEED}, **job_kwargs

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import spikeinterface.core as si
-import zarr
 
+from spikepipe_core.compiled import keep_compiled
 from spikepipe_core.errors import ParamsError, StageFailedError
 from spikepipe_core.params import Params, PostprocessingParams
 from spikepipe_core.stages.extensions import Translated, translate
@@ -49,6 +49,7 @@ def remove_duplicates(
     """
     from spikeinterface.curation import remove_redundant_units
 
+    keep_compiled()
     analyzer = si.create_sorting_analyzer(
         sorting,
         recording,
@@ -135,6 +136,8 @@ def _remove_pickles(folder: Path) -> None:
     The projections, from which all metrics are computed, stay. A pickle would make the whole analyzer unsafe to
     open, and numcodecs refuses to.
     """
+    import zarr
+
     root = zarr.open_group(str(folder), mode="r+")
     pickled: list[str] = []
 

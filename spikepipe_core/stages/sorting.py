@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import spikeinterface.core as si
 
+from spikepipe_core.compiled import keep_compiled
 from spikepipe_core.errors import SkippedByRule, StageFailedError
 from spikepipe_core.params import Params, SorterParams, resolve_sorter
 from spikepipe_core.stages.motion import motion_corrected
@@ -60,6 +61,7 @@ def sort(recording: si.BaseRecording, sorter: Sorter, arguments: dict[str, Any],
     from spikeinterface.curation import remove_excess_spikes
     from spikeinterface.sorters.utils import SpikeSortingError
 
+    keep_compiled()
     whole = recording if recording.get_num_segments() == 1 else si.concatenate_recordings([recording])
     try:
         sorting = ss.run_sorter(

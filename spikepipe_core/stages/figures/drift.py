@@ -12,6 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 
+from spikepipe_core.compiled import keep_compiled
 from spikepipe_core.params import VisualizationParams
 from spikepipe_core.stages.figures.canvas import (
     OKABE_ITO,
@@ -79,6 +80,7 @@ def find_peaks(
     from spikeinterface.sortingcomponents.peak_detection import detect_peaks
     from spikeinterface.sortingcomponents.peak_localization import localize_peaks
 
+    keep_compiled()
     detection = params.drift.detection.model_dump()
     detection["random_slices_kwargs"] = {"seed": 0}  # of the noise levels that the threshold multiplies
     stretches = stretches_of(recording)
