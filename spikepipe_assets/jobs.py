@@ -11,12 +11,7 @@ from spikepipe_core.graph import STAGES
 STEP_PROCESSES = dg.multiprocess_executor.configured(
     {
         "max_concurrent": 2,
-        "start_method": {
-            "forkserver": {
-                # Nothing that starts threads or touches a GPU: the server is forked from.
-                "preload_modules": ["dagster", "spikeinterface.full", "spikepipe_core.graph"]
-            }
-        },
+        "start_method": {"forkserver": {"preload_modules": ["spikepipe_assets.preload"]}},
     }
 )
 """Each step in a process of its own: a crash takes one output with it. Two at a time: motion beside sorting."""

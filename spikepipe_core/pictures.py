@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import spikeinterface.core as si
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from spikeinterface.core.motion import Motion
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LABEL_COLORS = {"good": "#8c8c8c", "dead": "#000000", "noise": "#d55e00", "out": "#0072b2"}
 """Colours that colour-blind people tell apart (Okabe and Ito 2008)."""
@@ -68,6 +70,9 @@ def motion_picture(motion: Motion) -> bytes:
 
 def _axes(width: float, height: float) -> tuple[Figure, Axes]:
     """A figure of its own, in inches, outside pyplot's global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots()

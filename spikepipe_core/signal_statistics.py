@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import spikeinterface.core as si
 from numpy.typing import NDArray
-from scipy.signal import welch
 
 CHUNK_S = 1.0
 """Length of a chunk in s, and with it the resolution of the spectrum: 1 Hz keeps 50 and 60 Hz apart."""
@@ -70,6 +69,8 @@ def measure_signal(recording: si.BaseRecording) -> SignalStatistics:
     recording : BaseRecording
         Raw or processed; traces are converted to uV if it has gains.
     """
+    from scipy.signal import welch
+
     fs = recording.get_sampling_frequency()
     n_samples = min(
         round(CHUNK_S * fs), max(map(recording.get_num_samples, range(recording.get_num_segments())))

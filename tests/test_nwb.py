@@ -23,8 +23,8 @@ from spikepipe_core.nwb import (
     SessionMetadata,
     inspect_nwb,
     stable_identifier,
-    write_session_nwb,
 )
+from spikepipe_core.nwb.writing import write_session_nwb
 from spikepipe_core.params import NwbEcephysParams
 from spikepipe_core.stages.lfp import compute_lfp
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pynwb import NWBFile, read_nwb
+if TYPE_CHECKING:
+    from pynwb import NWBFile
 
 
 def inspect_nwb(path: Path) -> dict[str, Any]:
@@ -24,6 +25,8 @@ def inspect_nwb(path: Path) -> dict[str, Any]:
         `probes` for each key its `electrodes`, `units`, `lfp` and `raw` (samples, channels, Hz; None if not in the
         file). JSON types only.
     """
+    from pynwb import read_nwb
+
     nwbfile = read_nwb(str(path))
     try:
         return {**_summary(nwbfile), "size_bytes": _size(path)}

@@ -35,9 +35,10 @@ from spikepipe_core.errors import BadDataError
 from spikepipe_core.ingest.files import inside, read_small
 from spikepipe_core.nwb.metadata_sources import Source, aind_source, raw_source
 
-__all__ = ["METADATA_FILE", "SessionMetadata", "read_session_metadata", "stable_identifier"]
+__all__ = ["METADATA_FILE", "NWB_SUFFIXES", "SessionMetadata", "read_session_metadata", "stable_identifier"]
 
 METADATA_FILE = "spikepipe_nwb_metadata.json"
+NWB_SUFFIXES = {"zarr": ".nwb.zarr", "hdf5": ".nwb"}
 SECTIONS = ("NWBFile", "Subject")
 DATES = ("session_start_time", "timestamps_reference_time", "date_of_birth")
 

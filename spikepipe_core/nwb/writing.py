@@ -13,13 +13,12 @@ from pynwb.file import Subject
 
 from spikepipe_core.errors import BadDataError
 from spikepipe_core.nwb.electrodes import add_electrodes
-from spikepipe_core.nwb.metadata import SessionMetadata
+from spikepipe_core.nwb.metadata import NWB_SUFFIXES, SessionMetadata
 from spikepipe_core.nwb.probe_data import ProbeData
 from spikepipe_core.nwb.series import add_lfp, add_raw
 from spikepipe_core.nwb.units import add_units
 from spikepipe_core.params import NwbEcephysParams
 
-NWB_SUFFIXES = {"zarr": ".nwb.zarr", "hdf5": ".nwb"}
 # Level 4 of 9, as gzip's and hdf5's users know it: above it files hardly shrink and writing takes twice as long.
 GZIP_LEVEL = 4
 # Blosc with Zstandard is what SpikeInterface writes its Zarr recordings with; every Zarr reader has it.

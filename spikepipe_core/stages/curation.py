@@ -16,10 +16,9 @@ import ast
 import re
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import spikeinterface.core as si
 
 from spikepipe_core.errors import BadDataError, ParamsError
@@ -35,6 +34,9 @@ from spikepipe_core.stages.classifiers import Classifier, find_classifier, load_
 from spikepipe_core.stages.postprocessing import load_analyzer, metrics_table
 from spikepipe_core.stages.stage import Built, Stage, Work
 from spikepipe_core.store.files import write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 QC, LABEL, PROBABILITY = "default_qc", "decoder_label", "decoder_probability"
 PASSED, FAILED = "pass", "bad"
@@ -64,6 +66,8 @@ def label_by_query(metrics: pd.DataFrame, query: str | None) -> pd.Series | None
     ParamsError
         The query names no known metric, or is no condition on metrics.
     """
+    import pandas as pd
+
     if not query or not query.strip():
         return None
     try:
@@ -115,6 +119,8 @@ def label_by_classifiers(
     BadDataError
         A model needs metrics that were not computed.
     """
+    import pandas as pd
+
     if noise_neural is None and sua_mua is None:
         return None
     labels = pd.DataFrame({LABEL: "neural", PROBABILITY: np.nan}, index=metrics.index)
@@ -178,6 +184,7 @@ def curation_dict(
 
 def build(work: Work) -> Built:
     """Label the units of a recording job."""
+    import pandas as pd
     from spikeinterface.curation import validate_curation_dict
 
     params = work.params.curation
@@ -256,6 +263,8 @@ def _classifiers(params: CurationParams) -> tuple[Classifier | None, Classifier 
 
 def read_labels(work: Work) -> pd.DataFrame:
     """Labels of a job's units, indexed by unit id."""
+    import pandas as pd
+
     return pd.read_csv(work.input("curated_units") / TABLE, index_col="unit_id")
 
 

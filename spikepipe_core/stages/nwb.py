@@ -20,7 +20,6 @@ from spikepipe_core.nwb import (
     inspect_nwb,
     read_session_metadata,
     stable_identifier,
-    write_session_nwb,
 )
 from spikepipe_core.params import Params
 from spikepipe_core.stages.curation import read_labels
@@ -36,6 +35,8 @@ UNITS, LFP = "curated_units", "lfp"
 
 def build(work: Work) -> Built:
     """Write the session's file."""
+    from spikepipe_core.nwb.writing import write_session_nwb
+
     params = work.params.nwb.ecephys
     probes = [gather(work.of(job)) for job in work.entry.jobs if _usable(work.of(job), "recording")]
     devices = [name for probe in probes for name in (probe.key, probe.device_name)]

@@ -4,6 +4,7 @@
 later. `processed_figures` shows raw beside processed traces with the bad channels marked, the drift map and the
 motion. `figures` shows the units: along the probe, their spikes, and each one's template and autocorrelogram. The
 last alone depends on curation and reads no traces, so a new curation redraws it in seconds. Every figure is a PNG.
+Matplotlib is imported by what draws, when it draws: the command line and every other step start without it.
 
 Settings that decide: the `visualization` section, each stage its part of it.
 """
@@ -11,25 +12,20 @@ Settings that decide: the `visualization` section, each stage its part of it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spikepipe_core.params import Params
 from spikepipe_core.signal_statistics import measure_signal
 from spikepipe_core.stages.curation import read_labels
-from spikepipe_core.stages.figures.canvas import FigureInfo, thumbnail
-from spikepipe_core.stages.figures.drift import drift_figure, find_peaks, unit_spikes_figure
-from spikepipe_core.stages.figures.motion import motion_figure
-from spikepipe_core.stages.figures.probe import probe_figure
-from spikepipe_core.stages.figures.snippets import full_traces, processed_traces
-from spikepipe_core.stages.figures.spectrum import spectrum_figure
-from spikepipe_core.stages.figures.templates import template_pages
-from spikepipe_core.stages.figures.units import unit_table, units_figure
 from spikepipe_core.stages.motion import load_motion_info
 from spikepipe_core.stages.postprocessing import load_analyzer
 from spikepipe_core.stages.preprocessing import load_preprocessed, read_channel_labels
 from spikepipe_core.stages.recording import load_recording
 from spikepipe_core.stages.stage import Built, Stage, Work
 from spikepipe_core.stages.traces import cached_traces
+
+if TYPE_CHECKING:
+    from spikepipe_core.stages.figures.canvas import FigureInfo
 
 RAW_SHOWN = ("traces_full_seg0.png", "psd.png")
 PROCESSED_SHOWN = ("drift_map.png", "traces_proc_seg0.png")
@@ -39,6 +35,10 @@ SHOWN = ("units.png",)
 
 def build_raw(work: Work) -> Built:
     """Draw the raw signal of a recording job."""
+    from spikepipe_core.stages.figures.probe import probe_figure
+    from spikepipe_core.stages.figures.snippets import full_traces
+    from spikepipe_core.stages.figures.spectrum import spectrum_figure
+
     recording = load_recording(work)
     work.say("drawing the raw signal")
     statistics = measure_signal(recording)
@@ -52,6 +52,10 @@ def build_raw(work: Work) -> Built:
 
 def build_processed(work: Work) -> Built:
     """Draw the preprocessed signal of a recording job and its drift."""
+    from spikepipe_core.stages.figures.drift import drift_figure, find_peaks
+    from spikepipe_core.stages.figures.motion import motion_figure
+    from spikepipe_core.stages.figures.snippets import processed_traces
+
     params = work.params.visualization
     work.say("drawing traces")
     figures = processed_traces(
@@ -69,6 +73,10 @@ def build_processed(work: Work) -> Built:
 
 def build(work: Work) -> Built:
     """Draw the units of a recording job."""
+    from spikepipe_core.stages.figures.drift import unit_spikes_figure
+    from spikepipe_core.stages.figures.templates import template_pages
+    from spikepipe_core.stages.figures.units import unit_table, units_figure
+
     work.say("drawing units")
     analyzer = load_analyzer(work)
     table = unit_table(analyzer, read_labels(work))
@@ -81,6 +89,8 @@ def build(work: Work) -> Built:
 
 
 def _built(figures: list[FigureInfo], folder: Path, shown: tuple[str, ...]) -> Built:
+    from spikepipe_core.stages.figures.canvas import thumbnail
+
     return Built(
         reason=f"{len(figures)} figures",
         summary={

@@ -13,9 +13,7 @@ result nothing but its inputs.
 
 from __future__ import annotations
 
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from spikepipe_core.params import Params
 from spikepipe_core.signal_statistics import measure_signal
@@ -23,18 +21,15 @@ from spikepipe_core.stages.curation import read_labels
 from spikepipe_core.stages.motion import load_motion_info
 from spikepipe_core.stages.postprocessing import load_analyzer, metrics_table
 from spikepipe_core.stages.preprocessing import load_preprocessed
-from spikepipe_core.stages.quality_control.drawing import (
-    processed_figure,
-    raw_figure,
-    save,
-    small_picture,
-)
 from spikepipe_core.stages.quality_control.report import Metric, QualityReport
 from spikepipe_core.stages.quality_control.signal import RawSignal, label_channels, measure_raw, raw_quality
 from spikepipe_core.stages.quality_control.units import processed_quality
 from spikepipe_core.stages.recording import load_recording, read_job
 from spikepipe_core.stages.stage import Built, Stage, Work
 from spikepipe_core.store.files import write_json
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = [
     "RAW_STAGE",
@@ -63,6 +58,8 @@ CHECKS = {
 
 def build_raw(work: Work) -> Built:
     """Judge the raw signal of a recording job."""
+    from spikepipe_core.stages.quality_control.drawing import raw_figure
+
     recording, params = load_recording(work), work.params.preprocessing
     work.say(f"measuring noise, saturation and bad channels of {recording.get_num_channels()} channels")
     signal = measure_raw(recording, params, work.job_kwargs(params.job_kwargs))
@@ -81,6 +78,8 @@ def build_raw(work: Work) -> Built:
 
 def build(work: Work) -> Built:
     """Judge what came out of a recording job."""
+    from spikepipe_core.stages.quality_control.drawing import processed_figure
+
     recording = load_preprocessed(work)
     work.say("measuring noise after preprocessing, drift and unit yield")
     statistics, motion = measure_signal(recording), load_motion_info(work)
@@ -108,6 +107,8 @@ def _publish(
     main: tuple[str, ...],
 ) -> Built:
     """Write report and figure; say what is in them."""
+    from spikepipe_core.stages.quality_control.drawing import save, small_picture
+
     work.path.mkdir(parents=True)
     job = work.recording_job
     identity = {"session": job.session, "probe": job.probe, "recording_name": job.recording_name}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import spikeinterface.core as si
 from numpy.typing import NDArray
 
@@ -21,6 +20,9 @@ from spikepipe_core.stages.quality_control.report import (
     summarise,
 )
 from spikepipe_core.stages.quality_control.signal import noise_metrics
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WARN_DRIFT_UM = 50.0
 """Ours: the imposed movement that drift correction was tested with went over about as much (Steinmetz et al. 2021,
@@ -73,6 +75,8 @@ def passing_units(labels: pd.DataFrame) -> NDArray[np.bool_] | None:
 
 def column(metrics: pd.DataFrame, name: str) -> NDArray[np.float64]:
     """Finite values of a metric; empty if it was not computed."""
+    import pandas as pd
+
     if name not in metrics:
         return np.empty(0)
     values = pd.to_numeric(metrics[name], errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
