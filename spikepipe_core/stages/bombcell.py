@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import spikeinterface.core as si
 
 from spikepipe_core.params import BombcellParams, SlayParams
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BOMBCELL = "bombcell_label"
 BOMBCELL_LABELS = ("good", "mua", "noise", "non_soma")
