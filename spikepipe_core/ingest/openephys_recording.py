@@ -24,8 +24,8 @@ class TimedBinaryRecording(BinaryRecordingExtractor):
     Parameters
     ----------
     time_paths : list of str, optional
-        A `.npy` file for each segment: seconds (floating point) or sample numbers (integers), which are divided by the
-        sampling frequency. They are read as they are needed, not kept in memory.
+        A `.npy` file for each segment: seconds (floating point) or sample numbers (integers), which are divided by
+        the sampling frequency.
     **binary
         As for `spikeinterface.core.BinaryRecordingExtractor`.
     """
@@ -35,31 +35,29 @@ class TimedBinaryRecording(BinaryRecordingExtractor):
         del self._kwargs["file_timestamps_paths"]
         self._kwargs["time_paths"] = time_paths
         for segment, path in zip(self.segments, time_paths or (), strict=False):
-            vector = load_vector(Path(path))
-            is_seconds = vector.dtype.kind == "f"
-            segment._time_vector = (
-                vector if is_seconds else SampleTimes(vector, self.get_sampling_frequency())
-            )
+            segment._time_vector = TimesInFile(load_vector(Path(path)), self.get_sampling_frequency())
 
 
-class SampleTimes:
-    """Times of samples by their numbers, in seconds, worked out when they are asked for.
+class TimesInFile:
+    """Times of samples in seconds, read (and worked out, if they are sample numbers) when they are asked for.
 
-    Has what SpikeInterface uses of a time vector that is not in memory.
+    Has what SpikeInterface uses of a time vector that is not in memory. What it hands out are copies, because a
+    binary segment unmaps its time vector when it is deleted (SpikeInterface 0.105), whoever still looks at it.
     """
 
     ndim = 1
     dtype = np.dtype("float64")
 
-    def __init__(self, numbers: np.ndarray, sampling_frequency: float):
-        self._numbers, self._rate = numbers, sampling_frequency
-        self.shape = numbers.shape
+    def __init__(self, vector: np.ndarray, sampling_frequency: float):
+        self._vector = vector
+        self._rate = 1.0 if vector.dtype.kind == "f" else sampling_frequency
+        self.shape = vector.shape
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._vector)
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        return np.asarray(self._numbers[key]) / self._rate
+        return np.array(self._vector[key], dtype=self.dtype) / self._rate
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype=dtype)
