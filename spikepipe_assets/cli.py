@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 OK, FAILED, USAGE = 0, 1, 2
 
 SORTERS = ("kilosort4", "kilosort25", "spykingcircus2", "lupin")
+DEMO_FORMATS = ("spikeglx", "openephys", "nwb", "nwb-zarr", "aind")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,6 +115,12 @@ def _add_ui(parser: argparse.ArgumentParser) -> None:
 def _add_demo_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write to; must not hold anything")
     _add_demo_shape(parser, seconds=180.0)
+    parser.add_argument(
+        "--format",
+        choices=DEMO_FORMATS,
+        default="spikeglx",
+        help="how it is written: the same session in any of them (default: spikeglx)",
+    )
     parser.set_defaults(command=_demo_data)
 
 
@@ -255,6 +262,7 @@ def _generate(options: argparse.Namespace, out: Path, console: Console) -> Path:
         seconds=options.seconds,
         channels=options.channels,
         seed=options.seed,
+        format=getattr(options, "format", "spikeglx"),
     )
 
 

@@ -48,14 +48,21 @@ class Recovered:
 
 
 def generate(
-    out: Path, console: Console, *, probes: int, seconds: float, channels: int | None, seed: int
+    out: Path,
+    console: Console,
+    *,
+    probes: int,
+    seconds: float,
+    channels: int | None,
+    seed: int,
+    format: str = "spikeglx",
 ) -> Path:
     """Write a demo session with a bar that shows how far it is.
 
     Returns
     -------
     Path
-        The SpikeGLX run folder.
+        The session's folder or file.
     """
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), console=console
@@ -67,6 +74,7 @@ def generate(
             seconds=seconds,
             seed=seed,
             channels=channels or DEFAULT_CHANNELS,
+            format=format,
             progress=lambda done, words: bar.update(task, completed=done, description=words),
         )
 

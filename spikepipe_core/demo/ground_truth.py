@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,8 +67,16 @@ def ground_truth_folder(out: Path, probe: str) -> Path:
     return Path(out) / FOLDER / probe
 
 
-def write_ground_truth(simulation: ProbeSimulation, out: Path, probe: str, seed: int) -> None:
-    """Write spike trains and facts of one probe."""
+def write_ground_truth(
+    simulation: ProbeSimulation, out: Path, probe: str, seed: int, channel_id: Callable[[str, int], str]
+) -> None:
+    """Write spike trains and facts of one probe.
+
+    Parameters
+    ----------
+    channel_id : callable
+        Id of a channel, of a probe's name and the channel's index, as readers of the format give it.
+    """
     import numpy as np
     from spikeinterface.core import NpzSortingExtractor
 
@@ -85,7 +94,7 @@ def write_ground_truth(simulation: ProbeSimulation, out: Path, probe: str, seed:
             depth_um=round(float(y), 2),
             amplitude_uV=round(float(amplitude), 2),
             snr=round(float(snr), 3),
-            best_channel=_channel(probe, channel),
+            best_channel=channel_id(probe, int(channel)),
             num_spikes=int(counts[unit_id]),
         )
         for unit_id, (x, y, _), amplitude, snr, channel in zip(
@@ -106,17 +115,12 @@ def write_ground_truth(simulation: ProbeSimulation, out: Path, probe: str, seed:
         channels=simulation.channels,
         noise_uV=NOISE_UV,
         units=tuple(units),
-        dead_channels=(_channel(probe, dead),),
-        noisy_channels=(_channel(probe, noisy),),
+        dead_channels=(channel_id(probe, dead),),
+        noisy_channels=(channel_id(probe, noisy),),
         drift_rate=rate,
         drift_um=tuple(round(float(y), 3) for y in vectors[:, 1, 0]),
     )
     (folder / _FACTS).write_text(facts.model_dump_json(indent=1) + "\n", encoding="utf-8")
-
-
-def _channel(probe: str, index: int) -> str:
-    """Channel id as readers of SpikeGLX give it."""
-    return f"{probe}.ap#AP{index}"
 
 
 def read_ground_truth(folder: Path) -> tuple[BaseSorting, GroundTruth]:

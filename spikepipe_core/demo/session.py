@@ -1,18 +1,50 @@
-"""A demo session: a SpikeGLX run folder with some simulated probes, and their ground truth beside it."""
+"""A demo session: some simulated probes in one of the formats that are read, and their ground truth beside it."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from spikepipe_core.demo import aind, nwb, openephys, spikeglx
 from spikepipe_core.demo.ground_truth import write_ground_truth
 from spikepipe_core.demo.simulation import ProbeSimulation
+from spikepipe_core.demo.source import DemoProbe, read_probes
 from spikepipe_core.demo.spikeglx import READOUT_CHANNELS, sample_shifts, write_probe
 from spikepipe_core.errors import ParamsError
 from spikepipe_core.ingest.naming import safe_key
 
-__all__ = ["write_demo_session"]
+__all__ = ["DEFAULT_CHANNELS", "FORMATS", "write_demo_session"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """How the session is written.
+
+    Attributes
+    ----------
+    channel_id : callable
+        Id of a channel, of a probe's name and the channel's index, as readers of the format give it.
+    suffix : str
+        What the session's file or folder has after its name.
+    write : callable or None
+        Writes probes to that file or folder; None for SpikeGLX, which is what is simulated.
+    """
+
+    channel_id: Callable[[str, int], str]
+    suffix: str = ""
+    write: Callable[[list[DemoProbe], Path], None] | None = None
+
+
+FORMATS: dict[str, Format] = {
+    "spikeglx": Format(spikeglx.channel_id),
+    "openephys": Format(openephys.channel_id, write=openephys.write_openephys),
+    "nwb": Format(nwb.channel_id, ".nwb", nwb.write_nwb),
+    "nwb-zarr": Format(nwb.channel_id, ".nwb.zarr", nwb.write_nwb_zarr),
+    "aind": Format(aind.channel_id, write=aind.write_aind),
+}
+"""By the name that `spikepipe demo-data --format` takes."""
 
 DEFAULT_CHANNELS = (64, 48)
 MIN_CHANNELS = 8
@@ -27,12 +59,14 @@ def write_demo_session(
     channels: int | Sequence[int] = DEFAULT_CHANNELS,
     seed: int = 0,
     name: str = "demo",
+    format: str = "spikeglx",
     progress: Callable[[float, str], None] | None = None,
 ) -> Path:
-    """Write a simulated session in the format of SpikeGLX.
+    """Write a simulated session.
 
-    `out` then holds ``<name>_g0/`` (the run, as acquired) and ``ground_truth/<probe>/``, which readers of
-    raw data pass over. The same arguments give the same bytes. It appears under its name when it is complete.
+    `out` then holds the session under the name ``<name>_g0`` and ``ground_truth/<probe>/``, which readers of raw data
+    pass over. The same session has the same traces, geometry, names of probes and ground truth in every format. In
+    SpikeGLX and Open Ephys the same arguments give the same bytes. It appears under its name when it is complete.
 
     Parameters
     ----------
@@ -48,13 +82,15 @@ def write_demo_session(
         0 or more.
     name : str
         Name of the run.
+    format : str
+        One of `FORMATS`.
     progress : callable, optional
         Called with the fraction done and a sentence.
 
     Returns
     -------
     Path
-        The run folder.
+        The session's folder or file.
 
     Raises
     ------
@@ -62,41 +98,46 @@ def write_demo_session(
         A value is out of range, or `out` is not empty.
     """
     counts = [channels] if isinstance(channels, int) else list(channels)
-    _check(Path(out), probes, seconds, counts, seed, name)
+    _check(Path(out), probes, seconds, counts, seed, name, format)
     out = Path(out).absolute()
     draft = out.with_name(f".{out.name}.partial")
     shutil.rmtree(draft, ignore_errors=True)
-    run_folder = draft / f"{name}_g0"
+    chosen = FORMATS[format]
+    run_folder = draft / f"{name}_g0" if chosen.write is None else draft / "spikeglx" / f"{name}_g0"
     for index in range(probes):
-        _write_probe(run_folder, index, probes, counts[index % len(counts)], seconds, seed, name, progress)
+        channels_of_probe = counts[index % len(counts)]
+        simulation = _simulation(channels_of_probe, seconds, seed, index)
+        write_probe(simulation, run_folder, name, index, seed, _tell(progress, index, probes, simulation))
+        write_ground_truth(simulation, draft, f"imec{index}", seed, chosen.channel_id)
+    session = draft / f"{name}_g0{chosen.suffix}"
+    if chosen.write is not None:
+        chosen.write(read_probes(run_folder), session)
+        shutil.rmtree(run_folder.parent)
     if out.exists():
         out.rmdir()
     draft.rename(out)
-    return out / run_folder.name
+    return out / session.name
 
 
-def _write_probe(
-    run_folder: Path,
-    index: int,
-    probes: int,
-    channels: int,
-    seconds: float,
-    seed: int,
-    name: str,
-    progress: Callable[[float, str], None] | None,
-) -> None:
+def _simulation(channels: int, seconds: float, seed: int, index: int) -> ProbeSimulation:
     # Each probe is in tissue of its own: seeds far apart, so that neighbouring seeds share no probe.
-    simulation = ProbeSimulation(channels, seconds, 1000 * seed + index, sample_shifts(channels))
+    return ProbeSimulation(channels, seconds, 1000 * seed + index, sample_shifts(channels))
 
+
+def _tell(
+    progress: Callable[[float, str], None] | None, index: int, probes: int, simulation: ProbeSimulation
+) -> Callable[[float], None]:
     def tell(fraction: float) -> None:
         if progress is not None:
-            progress((index + fraction) / probes, f"writing imec{index}: {channels} channels, {seconds:g} s")
+            what = f"writing imec{index}: {simulation.channels} channels, {simulation.seconds:g} s"
+            progress((index + fraction) / probes, what)
 
-    write_probe(simulation, run_folder, name, index, seed, tell)
-    write_ground_truth(simulation, run_folder.parent, f"imec{index}", seed)
+    return tell
 
 
-def _check(out: Path, probes: int, seconds: float, channels: list[int], seed: int, name: str) -> None:
+def _check(
+    out: Path, probes: int, seconds: float, channels: list[int], seed: int, name: str, format: str
+) -> None:
     """Refuse what cannot be written, with all that is wrong about it."""
     wrong = []
     if not 1 <= probes <= MAX_PROBES:
@@ -108,6 +149,8 @@ def _check(out: Path, probes: int, seconds: float, channels: list[int], seed: in
         wrong.append(f"channels = {channels}; allowed are {allowed}")
     if seed < 0:
         wrong.append(f"seed = {seed}; it must not be negative")
+    if format not in FORMATS:
+        wrong.append(f"format = {format!r}; use one of {', '.join(FORMATS)}")
     if not name or safe_key(name) != name:
         wrong.append(f"name = {name!r}; use letters, digits, '-' and '_'")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

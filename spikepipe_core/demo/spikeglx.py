@@ -14,7 +14,7 @@ import numpy as np
 
 from spikepipe_core.demo.simulation import AP_RATE, LF_RATE, ProbeSimulation, neuropixels_subset
 
-__all__ = ["sample_shifts", "write_probe"]
+__all__ = ["channel_id", "sample_shifts", "write_probe"]
 
 READOUT_CHANNELS = 384
 AP_GAIN, LF_GAIN = 500, 250  # SpikeGLX's defaults
@@ -26,6 +26,11 @@ CHUNK_S = 1.0
 CREATED = "2024-01-01T12:00:00"
 # From the shank's left edge to the x of probeinterface's leftmost column.
 LEFT_EDGE_UM = 11.0
+
+
+def channel_id(probe: str, index: int) -> str:
+    """Id of an AP channel as readers of SpikeGLX give it."""
+    return f"{probe}.ap#AP{index}"
 
 
 def sample_shifts(channels: int) -> np.ndarray:
