@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spikepipe_core.errors import BadDataError
 
-__all__ = ["inside", "read_small", "relative", "walk_files"]
+__all__ = ["STORES", "inside", "read_small", "relative", "walk_files"]
 
 # The largest metadata seen are Quad-base .meta files of 75 kB and settings.xml of 600 kB.
 MAX_METADATA_BYTES = 16 * 2**20

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from spikepipe_core.errors import BadDataError
-from spikepipe_core.ingest.files import inside, walk_files
+from spikepipe_core.ingest.files import STORES, inside, walk_files
 
 __all__ = ["fingerprint_files"]
 
@@ -24,7 +24,8 @@ def fingerprint_files(files: Iterable[str], root: Path) -> str:
 
     Two copies of the same files have the same fingerprint, whatever folder they are in. A change inside a
     large file that keeps its size and touches none of the sampled blocks (head, tail and 30 between, 2 MiB
-    in all) is not seen: reading 100 GB to see it would cost more than the analysis gains.
+    in all) is not seen: reading 100 GB to see it would cost more than the analysis gains. Of a Zarr store the
+    names and sizes of all chunks count, and the content of its metadata and of 32 chunks.
 
     Parameters
     ----------
@@ -36,27 +37,40 @@ def fingerprint_files(files: Iterable[str], root: Path) -> str:
     str
         32 hexadecimal digits (BLAKE2b).
     """
-    paths = sorted({path for name in files for path in _expand(root / name, root)})
-    if not paths:
+    read = {path: counts for name in files for path, counts in _expand(root / name, root)}
+    if not read:
         raise BadDataError(f"No raw file of the recording is left below {root}. Put them back.")
-    folder = Path(os.path.commonpath([path.parent for path in paths]))
+    folder = Path(os.path.commonpath([path.parent for path in read]))
     digest = hashlib.blake2b(digest_size=16)
-    for path in paths:
+    for path in sorted(read):
         size = path.stat().st_size
         digest.update(f"{path.relative_to(folder).as_posix()}\0{size}\0".encode())
-        for block in _blocks(path, size):
+        for block in _blocks(path, size) if read[path] else ():
             digest.update(block)
     return digest.hexdigest()
 
 
-def _expand(path: Path, root: Path) -> Iterator[Path]:
+def _expand(path: Path, root: Path) -> Iterator[tuple[Path, bool]]:
+    """Files, and whether their content counts: of the chunks of a Zarr store, only that of some."""
     inside(path, root)
-    if path.is_dir():
-        yield from walk_files(path)
+    if path.is_dir() and path.suffix in STORES:
+        yield from _files_of_store(path)
+    elif path.is_dir():
+        for file in walk_files(path):
+            yield from _expand(file, root) if file.is_dir() else [(file, True)]
     elif path.is_file():
-        yield path
+        yield path, True
     else:
         raise BadDataError(f"{path} is missing. Put it back, or run discovery again.")
+
+
+def _files_of_store(store: Path) -> Iterator[tuple[Path, bool]]:
+    files = sorted(Path(here) / name for here, _, names in os.walk(store) for name in names)
+    chunks = [path for path in files if not path.name.startswith(".z")]
+    last = max(len(chunks) - 1, 0)
+    sampled = {chunks[last * index // (_BLOCKS - 1)] for index in range(_BLOCKS)} if chunks else set()
+    for path in files:
+        yield path, path.name.startswith(".z") or path in sampled
 
 
 def _blocks(path: Path, size: int) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ Where several Record Nodes wrote the same probe, the one that the signal reached
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from spikepipe_core.params import JobDispatchParams
 
-__all__ = ["OpenEphysReader"]
+__all__ = ["OpenEphysReader", "found_stream", "ignored_stream", "probe_names"]
 
 _SYNC_MESSAGES = "sync_messages.txt"
 
@@ -59,12 +59,15 @@ class OpenEphysReader:
                 return f"Open Ephys file {path.relative_to(folder).as_posix()}"
         return None
 
-    def find(self, folder: Path, root: Path, params: JobDispatchParams) -> Found:
-        """Find every probe of every recording, with its LFP companion."""
+    def find(
+        self, folder: Path, root: Path, params: JobDispatchParams, leave_out: Collection[Path] = ()
+    ) -> Found:
+        """Find every probe of every recording, with its LFP companion, except in the folders to leave out."""
         recordings, passed_over = find_recordings(folder)
+        recordings = [one for one in recordings if not set(leave_out) & set(one.path.parents)]
         signals, asides = find_signals(recordings, root)
         ignored = [IgnoredStream(stream=relative(path, root), reason=reason) for path, reason in passed_over]
-        ignored += [_ignored(aside, root) for aside in asides]
+        ignored += [ignored_stream(aside, root) for aside in asides]
         return Found(tuple(_streams(signals, root)), tuple(ignored))
 
     def recording(self, job: RecordingJob, root: Path) -> BaseRecording:
@@ -101,7 +104,8 @@ class OpenEphysReader:
 # --- from signals to streams --------------------------------------------------------------------------------
 
 
-def _ignored(aside: Aside, root: Path) -> IgnoredStream:
+def ignored_stream(aside: Aside, root: Path) -> IgnoredStream:
+    """What is said of a stream that is not processed."""
     session = aside.recording.session
     return IgnoredStream(
         stream=relative(aside.folder, root) + aside.suffix,
@@ -116,11 +120,14 @@ def _streams(signals: list[Signal], root: Path) -> list[FoundStream]:
     for signal in signals:
         recording = signal.stream.recording
         grouped[(recording.session, recording.experiment, signal.stream.full_name)].append(signal)
-    names = _probe_names(signals)
-    return [_found_stream(members, names, root) for members in grouped.values()]
+    names = probe_names(signals)
+    return [
+        found_stream(members, names, tuple(_segment(signal, root) for signal in members))
+        for members in grouped.values()
+    ]
 
 
-def _probe_names(signals: list[Signal]) -> dict[Stream, str]:
+def probe_names(signals: list[Signal]) -> dict[Stream, str]:
     """The stream's own name; with its processor where two in an experiment have probes of the same name."""
     processors: dict[tuple[Path, int, str], set[int | None]] = defaultdict(set)
     for stream in (signal.stream for signal in signals):
@@ -137,7 +144,9 @@ def _place(stream: Stream) -> tuple[Path, int, str]:
     return stream.recording.session, stream.recording.experiment, stream.base_name
 
 
-def _found_stream(signals: list[Signal], names: dict[Stream, str], root: Path) -> FoundStream:
+def found_stream(
+    signals: list[Signal], names: dict[Stream, str], segments: tuple[FoundSegment, ...]
+) -> FoundStream:
     """One probe in one experiment, its recordings as segments."""
     best = next((signal for signal in signals if signal.geometry is not None), signals[0])
     stream, geometry = best.stream, best.geometry
@@ -147,7 +156,7 @@ def _found_stream(signals: list[Signal], names: dict[Stream, str], root: Path) -
         block=stream.recording.block,
         stream=stream.full_name,
         probe=names[stream],
-        segments=tuple(_segment(signal, root) for signal in signals),
+        segments=segments,
         groups={} if geometry is None else channel_groups(geometry.probe),
         lfp_stream=None if lfp is None else lfp.full_name,
         sampling_frequency=stream.sampling_frequency or None,

@@ -23,7 +23,7 @@ from spikepipe_core.ingest.openephys_settings import ProbeSettings, probe_settin
 if TYPE_CHECKING:
     from probeinterface import Probe
 
-__all__ = ["StreamGeometry", "stream_geometry"]
+__all__ = ["REMEDY", "StreamGeometry", "stream_geometry"]
 
 REMEDY = (
     "Correct it, or read the data with job_dispatch.input = 'spikeinterface' and give the geometry in "
@@ -144,7 +144,8 @@ def _readout_numbers(
     last = max(contact_of)
     possible = [first for first in (0, 1) if min(numbers) >= first and max(numbers) - first <= last]
     if len(possible) > 1 and saved is not None:
-        possible = [first for first in possible if {number - first for number in numbers} == saved]
+        electrodes = {channel for channel in saved if channel <= last}  # without the sync line
+        possible = [first for first in possible if {number - first for number in numbers} == electrodes]
     if len(possible) > 1:
         indices = [stream.channels[index].electrode_index for index in stream.electrodes]
         possible = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from spikepipe_core.ingest.openephys_files import (
 from spikepipe_core.ingest.openephys_geometry import StreamGeometry, stream_geometry
 from spikepipe_core.ingest.openephys_layout import read_layout
 
-__all__ = ["BOARDS", "Aside", "Signal", "describe_streams", "find_signals"]
+__all__ = ["BOARDS", "Aside", "Signal", "choose_nodes", "describe_streams", "find_signals"]
 
 BOARDS: frozenset[StreamKind] = frozenset({"sync", "analog", "digital"})
 # Processors that pass a signal on as it is.
@@ -92,8 +92,8 @@ def _signals_of_moment(nodes: list[RecordingFolder], root: Path) -> tuple[list[S
             undescribed, aside = _undescribed(recording, str(error))
             signals += undescribed
             asides += aside
-    described, aside = describe_streams(streams, root)
-    chosen, doubles = _one_node_each(signals + described)
+    described, aside = describe_streams(streams, lambda stream: stream_geometry(stream, root))
+    chosen, doubles = choose_nodes(signals + described)
     asides += aside + doubles
     for signal in list(chosen):
         asides += _inner_streams(signal)
@@ -106,14 +106,22 @@ def _signals_of_moment(nodes: list[RecordingFolder], root: Path) -> tuple[list[S
 # --- what a stream is ---------------------------------------------------------------------------------------
 
 
-def describe_streams(streams: Sequence[Stream], root: Path) -> tuple[list[Signal], list[Aside]]:
-    """Tell the probes' signals of one moment from what was recorded beside them, and pair them with LFP."""
+def describe_streams(
+    streams: Sequence[Stream], geometry_of: Callable[[Stream], StreamGeometry]
+) -> tuple[list[Signal], list[Aside]]:
+    """Tell the probes' signals of one moment from what was recorded beside them, and pair them with LFP.
+
+    Parameters
+    ----------
+    geometry_of : callable
+        Finds the electrodes of a stream, or raises `BadDataError`.
+    """
     signals: list[Signal] = []
     lfps: dict[Stream, Classification] = {}
     asides: list[Aside] = []
     boards: list[Stream] = []
     for stream in streams:
-        signal = _describe(stream, root)
+        signal = _describe(stream, geometry_of)
         if signal.found.kind == "LFP":
             lfps[stream] = signal.found
         elif signal.found.is_sortable:
@@ -129,7 +137,7 @@ def describe_streams(streams: Sequence[Stream], root: Path) -> tuple[list[Signal
     return paired, asides
 
 
-def _describe(stream: Stream, root: Path) -> Signal:
+def _describe(stream: Stream, geometry_of: Callable[[Stream], StreamGeometry]) -> Signal:
     facts = StreamFacts(
         name=stream.full_name,
         channel_names=[stream.channels[index].name for index in stream.electrodes],
@@ -142,7 +150,7 @@ def _describe(stream: Stream, root: Path) -> Signal:
     if not stream.electrodes:
         return Signal(stream, Classification("unknown", "none of its channels is an electrode"), None, None)
     try:
-        geometry = stream_geometry(stream, root)
+        geometry = geometry_of(stream)
     except BadDataError as error:
         return Signal(stream, found, None, str(error))
     one_band = geometry.probe.annotations.get("lf_sample_frequency_hz") == 0
@@ -214,7 +222,7 @@ def _aside(stream: Stream, kind: StreamKind, reason: str) -> Aside:
 # --- several Record Nodes -----------------------------------------------------------------------------------
 
 
-def _one_node_each(signals: list[Signal]) -> tuple[list[Signal], list[Aside]]:
+def choose_nodes(signals: list[Signal]) -> tuple[list[Signal], list[Aside]]:
     """Of a probe that several Record Nodes wrote, the signal that went through the fewest processors."""
     written: dict[tuple[int | None, str], list[Signal]] = defaultdict(list)
     for signal in signals:
@@ -237,5 +245,5 @@ def _one_node_each(signals: list[Signal]) -> tuple[list[Signal], list[Aside]]:
 def _distance(signal: Signal) -> tuple[bool, int, bool, str]:
     """How far a signal is from its source; one without a problem comes first, and one with LFP before one without."""
     processors = [name for name in signal.stream.history if name not in _PASSING_ON]
-    node = signal.stream.recording.node_name
-    return signal.problem is not None, len(processors), signal.lfp is None, node
+    steps = max(len(processors), 1)  # unknown: as if it came straight from the source
+    return signal.problem is not None, steps, signal.lfp is None, signal.stream.recording.node_name

@@ -16,6 +16,7 @@ __all__ = ["READERS", "get_reader"]
 # Name in the params, and module:class. Formats that hold another one's files come before that one.
 READERS: dict[str, str] = {
     "spikeglx": "spikepipe_core.ingest.spikeglx:SpikeGLXReader",
+    "aind": "spikepipe_core.ingest.aind:AindReader",
     "openephys": "spikepipe_core.ingest.openephys:OpenEphysReader",
     "nwb": "spikepipe_core.ingest.nwb:NwbReader",
 }

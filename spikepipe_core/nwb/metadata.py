@@ -1,10 +1,12 @@
 """What is known about a session: when it was, its subject, who recorded it. Nothing is made up.
 
-Three kinds of sources, weakest first; a stronger one overrides single fields of a weaker one:
+Four kinds of sources, weakest first; a stronger one overrides single fields of a weaker one:
 
-1. JSON of aind-data-schema beside the data (``data_description.json``, ``session.json``, ``subject.json``);
-2. the raw files: ``fileCreateTime`` of SpikeGLX, all session and subject fields of an NWB file;
-3. ``spikepipe_nwb_metadata.json`` beside the data, written by a person, in NeuroConv's layout::
+1. when Open Ephys began to record (``sync_messages.txt``, else ``settings.xml``);
+2. JSON of aind-data-schema beside the data (``data_description.json``, ``session.json`` or ``acquisition.json``,
+   ``subject.json``);
+3. the raw files: ``fileCreateTime`` of SpikeGLX, all session and subject fields of an NWB file;
+4. ``spikepipe_nwb_metadata.json`` beside the data, written by a person, in NeuroConv's layout::
 
        {
          "NWBFile": {"session_start_time": "2024-05-01T14:03:00+02:00", "experimenter": ["Doe, Jane"]},
@@ -33,7 +35,7 @@ from typing import Any
 
 from spikepipe_core.errors import BadDataError
 from spikepipe_core.ingest.files import inside, read_small
-from spikepipe_core.nwb.metadata_sources import Source, aind_source, raw_source
+from spikepipe_core.nwb.metadata_sources import Source, aind_source, openephys_source, raw_source
 
 __all__ = ["METADATA_FILE", "NWB_SUFFIXES", "SessionMetadata", "read_session_metadata", "stable_identifier"]
 
@@ -104,7 +106,12 @@ def read_session_metadata(
         The session's start is not known, or a metadata file is not valid.
     """
     folders = _folders_beside(raw_files, root)
-    sources = [aind_source(folders, root), raw_source(raw_files, root), *_user_sources(folders, root)]
+    sources = [
+        openephys_source(raw_files, root),
+        aind_source(folders, root),
+        raw_source(raw_files, root),
+        *_user_sources(folders, root),
+    ]
     merged: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
     remarks: list[str] = []
     for source in sources:

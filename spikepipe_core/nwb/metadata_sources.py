@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,9 @@ NWB_SUBJECT = (
 )
 # What pynwb calls a field that is stored under another name.
 RENAMED = {"stimulus": "stimulus_notes"}
+# Of Open Ephys' dates, such as 3 May 2022 10:52:24, whatever the locale here.
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_DATE = "%Y %m %d %H:%M:%S"
 # aind-data-schema writes sexes out; NWB wants a letter.
 SEX = {"Female": "F", "Male": "M"}
 
@@ -83,6 +88,35 @@ def _spikeglx(metas: list[Path], root: Path) -> Source:
     return Source({"NWBFile": {"session_start_time": times[0][0]}}, (times[0][1],))
 
 
+def openephys_source(raw_files: Sequence[Path], root: Path) -> Source:
+    """When Open Ephys began to record: the earliest of its computer's times in ``sync_messages.txt`` (GUI 0.6 and
+    later, UTC), else of the dates in ``settings.xml`` (local time).
+    """
+    base = root if root.is_dir() else root.parent
+    files = [inside(path, base) for path in raw_files if path.is_file()]
+    starts = [(_software_time(path), path.name) for path in files if path.name == "sync_messages.txt"]
+    if not any(time for time, _ in starts):
+        settings = [path for path in files if re.fullmatch(r"settings(_\d+)?\.xml", path.name)]
+        starts = [(_settings_date(path), path.name) for path in settings]
+    known = sorted((time, name) for time, name in starts if time)
+    if not known:
+        return Source()
+    return Source({"NWBFile": {"session_start_time": known[0][0]}}, (known[0][1],))
+
+
+def _software_time(path: Path) -> str | None:
+    stated = re.search(r"since midnight Jan 1st 1970 UTC\): (\d{1,15})\b", read_small(path))
+    return datetime.fromtimestamp(int(stated[1]) / 1000, UTC).isoformat() if stated else None
+
+
+def _settings_date(path: Path) -> str | None:
+    stated = re.search(r"<DATE>\s*(\d{1,2}) (\w{3}) (\d{4}) (\d{1,2}:\d\d:\d\d)\s*</DATE>", read_small(path))
+    if stated is None or stated[2] not in _MONTHS:
+        return None
+    time = datetime.strptime(f"{stated[3]} {_MONTHS.index(stated[2]) + 1} {stated[1]} {stated[4]}", _DATE)
+    return time.isoformat()
+
+
 def _nwb_fields(path: Path) -> dict[str, dict[str, Any]]:
     """Fields of an NWB file (HDF5), read without building its objects: the file is untrusted."""
     import h5py
@@ -114,7 +148,9 @@ def _decoded(value: Any) -> str:
 
 
 def aind_source(folders: Sequence[Path], root: Path) -> Source:
-    """What ``data_description.json``, ``session.json`` and ``subject.json`` (aind-data-schema) say.
+    """What ``data_description.json``, ``session.json`` (``acquisition.json`` from version 2) and ``subject.json`` say.
+
+    They are files of aind-data-schema.
 
     Parameters
     ----------
@@ -124,16 +160,21 @@ def aind_source(folders: Sequence[Path], root: Path) -> Source:
     base = root if root.is_dir() else root.parent
     found: dict[str, dict[str, Any]] = {}
     files: list[str] = []
-    for name in ("data_description", "session", "subject"):
+    for name in ("data_description", "acquisition", "session", "subject"):
         path = next(
             (folder / f"{name}.json" for folder in folders if (folder / f"{name}.json").is_file()), None
         )
         content = {} if path is None else _read_aind(inside(path, base))
         found[name] = content
         files += [path.name] if path is not None and content else []
-    nwb = {**_from_data_description(found["data_description"]), **_from_session(found["session"])}
+    nwb = {
+        **_from_data_description(found["data_description"]),
+        **_from_acquisition(found["acquisition"]),
+        **_from_session(found["session"]),
+    }
     subject = _from_subject(found["subject"])
-    identity = found["session"].get("subject_id") or found["data_description"].get("subject_id")
+    stated = (found[name].get("subject_id") for name in ("session", "acquisition", "data_description"))
+    identity = next((one for one in stated if one), None)
     if not subject and identity:
         subject = {"subject_id": str(identity)}
     return Source({"NWBFile": nwb, "Subject": subject}, tuple(files))
@@ -155,6 +196,15 @@ def _from_data_description(content: dict[str, Any]) -> dict[str, Any]:
     return _known(institution=(content.get("institution") or {}).get("name"), session_id=content.get("name"))
 
 
+def _from_acquisition(content: dict[str, Any]) -> dict[str, Any]:
+    # Before version 2 this file described light-sheet microscopy, under other keys.
+    return _known(
+        session_start_time=content.get("acquisition_start_time"),
+        experimenter=content.get("experimenters"),
+        session_description=content.get("acquisition_type"),
+    )
+
+
 def _from_session(content: dict[str, Any]) -> dict[str, Any]:
     return _known(
         session_start_time=content.get("session_start_time"),
@@ -165,13 +215,15 @@ def _from_session(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_subject(content: dict[str, Any]) -> dict[str, Any]:
-    sex, species = content.get("sex"), content.get("species")
+    details = content.get("subject_details")  # from version 2 on
+    details = details if isinstance(details, dict) else content
+    sex, species = details.get("sex"), details.get("species")
     return _known(
         subject_id=content.get("subject_id"),
         sex=SEX.get(sex, "U") if sex else None,
         species=species.get("name") if isinstance(species, dict) else species,
-        genotype=content.get("genotype"),
-        date_of_birth=content.get("date_of_birth"),
+        genotype=details.get("genotype"),
+        date_of_birth=details.get("date_of_birth"),
     )
 
 
