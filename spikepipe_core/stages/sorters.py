@@ -8,6 +8,9 @@ from typing import Any
 
 from spikepipe_core.errors import NotAvailableError
 
+SEED = 42
+"""Seed of every sorter whose params say none: that of SpyKING CIRCUS 2, the only one to have a default."""
+
 
 @dataclass(frozen=True)
 class Sorter:
@@ -112,6 +115,8 @@ def sorter_arguments(
         if value is None and defaults.get(key) is not None:
             arguments[key] = defaults[key]
             changes.append(f"{key}: null means {defaults[key]!r} in this version of {sorter.name}")
+    if "seed" in defaults and arguments.get("seed") is None:
+        arguments["seed"] = SEED
     if not drift_correction:
         arguments |= {k: v for k, v in sorter.without_drift_correction.items() if k in defaults}
     if "job_kwargs" in defaults:
@@ -119,3 +124,9 @@ def sorter_arguments(
     else:
         arguments = {**{key: value for key, value in job_kwargs.items() if key in defaults}, **arguments}
     return arguments, changes
+
+
+def seed_of(arguments: Mapping[str, Any]) -> int:
+    """The seed that a sorter runs with: its own parameter, or ours where it has none."""
+    seed = arguments.get("seed")
+    return SEED if seed is None else int(seed)
