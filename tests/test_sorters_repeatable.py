@@ -7,14 +7,17 @@ import random
 import numpy as np
 import pytest
 import spikeinterface.core as si
+import spikeinterface.sorters as ss
 from spikeinterface.core import node_pipeline, waveform_tools
 from spikeinterface.core.time_series_tools import get_random_sample_slices
+from spikeinterface.preprocessing import astype, scale
 from spikeinterface.sortingcomponents.peak_detection import detect_peaks
 from spikeinterface.sortingcomponents.tools import get_shuffled_recording_slices
 
 from spikepipe_core.stages.repeatable import CHUNKS_AT_ONCE, repeatable
 from spikepipe_core.stages.sorters import SORTERS, sorter_arguments
 from spikepipe_core.stages.sorting import sort
+from spikepipe_core.stages.traces import cached_traces
 
 CHUNKS = {"chunk_duration": "100ms", "progress_bar": False}
 
@@ -114,20 +117,33 @@ def test_a_sorter_without_a_seed_in_the_params_gets_ours_and_a_given_one_stays()
             assert arguments["seed"] == expected
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["spykingcircus2", "lupin", "kilosort4"])
-def test_a_sorter_finds_the_same_units_again(preprocessed_session, tiny_params, tmp_path, name):
-    """Once with one worker, once with two: some 20 s each."""
-    from spikepipe_core.stages.traces import cached_traces
-
-    recording = cached_traces(preprocessed_session)
-    chosen = tiny_params().spikesorting.settings(name).sorter
+def sorted_twice(name, recording, workers, folder, params):
+    chosen = params.spikesorting.settings(name).sorter
     found = []
-    for n_jobs in (1, 2):
+    for run, n_jobs in enumerate(workers):
         jobs = {"n_jobs": n_jobs, "chunk_duration": "250ms", "progress_bar": False}
         arguments, _ = sorter_arguments(SORTERS[name], chosen, drift_correction=False, job_kwargs=jobs)
-        found.append(sort(recording, SORTERS[name], arguments, tmp_path / f"sorter{n_jobs}").sorting)
-    first, second = found
+        found.append(sort(recording, SORTERS[name], arguments, folder / f"run{run}").sorting)
+    return found
+
+
+def assert_same_units(first, second):
     assert first.get_num_units() > 0
     assert list(first.unit_ids) == list(second.unit_ids)
     assert np.array_equal(first.to_spike_vector(), second.to_spike_vector())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["spykingcircus2", "lupin"])
+def test_a_sorter_finds_the_same_units_again(preprocessed_session, tiny_params, tmp_path, name):
+    """Once with one worker, once with two: some 10 s."""
+    recording = cached_traces(preprocessed_session)
+    assert_same_units(*sorted_twice(name, recording, (1, 2), tmp_path, tiny_params()))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ss.sorter_dict["kilosort4"].is_installed(), reason="kilosort is not installed")
+def test_kilosort4_finds_the_same_units_again_on_a_cpu(recording, tiny_params, tmp_path):
+    """Some 15 s."""
+    traces = astype(scale(recording, gain=5.0), "int16").save(folder=tmp_path / "traces", verbose=False)
+    assert_same_units(*sorted_twice("kilosort4", traces, (1, 1), tmp_path, tiny_params()))

@@ -26,6 +26,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 CHUNKS_AT_ONCE = 16
 """Chunks after which the detected peaks are counted, whatever the number of workers; more workers than this idle."""
@@ -89,7 +90,9 @@ def _in_order() -> Iterator[None]:
 
     with (
         _replaced(run_node_pipeline, _counting_in_order(run_node_pipeline)),
-        _replaced(estimate_templates_with_accumulator, _summing_in_order(estimate_templates_with_accumulator)),
+        _replaced(
+            estimate_templates_with_accumulator, _summing_in_order(estimate_templates_with_accumulator)
+        ),
     ):
         yield
 
@@ -140,7 +143,9 @@ def _counting_in_order(run: Callable[..., Any]) -> Callable[..., Any]:
         found: list[tuple[Any, ...]] = []
         for first in range(0, len(slices), CHUNKS_AT_ONCE):
             some = slices[first : first + CHUNKS_AT_ONCE]
-            found.append(run(time_series, nodes, job_kwargs, *args, slices=some, squeeze_output=False, **more))
+            found.append(
+                run(time_series, nodes, job_kwargs, *args, slices=some, squeeze_output=False, **more)
+            )
             if sum(len(outputs[0]) for outputs in found) > skip_after_n_peaks:
                 break
         whole = tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -173,3 +178,36 @@ def _summing_in_order(average: Callable[..., Any]) -> Callable[..., Any]:
         return (total / np.maximum(sum(counts), 1)).astype("float32")
 
     return estimate_templates_with_accumulator
+
+
+@contextmanager
+def limited_to(n_jobs: int) -> Iterator[None]:
+    """Let the numerical libraries use as many threads as a step may use processes, not one for each core.
+
+    PyTorch and BLAS count the machine's cores, where a pod may have few of them: their threads then wait for each
+    other. A number that is always the same also keeps the order of their sums.
+
+    Parameters
+    ----------
+    n_jobs : int
+        Threads of BLAS, OpenMP and PyTorch's operations on the CPU.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(threadpool_limits(n_jobs))
+        stack.enter_context(_torch_threads(n_jobs))
+        yield
+
+
+@contextmanager
+def _torch_threads(n_jobs: int) -> Iterator[None]:
+    if find_spec("torch") is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_jobs)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -130,3 +130,8 @@ def seed_of(arguments: Mapping[str, Any]) -> int:
     """The seed that a sorter runs with: its own parameter, or ours where it has none."""
     seed = arguments.get("seed")
     return SEED if seed is None else int(seed)
+
+
+def workers_of(arguments: Mapping[str, Any]) -> int:
+    """The number of workers that a sorter runs with."""
+    return int({**arguments, **arguments.get("job_kwargs", {})}.get("n_jobs", 1))

@@ -23,8 +23,8 @@ from spikepipe_core.compiled import keep_compiled
 from spikepipe_core.errors import SkippedByRule, StageFailedError
 from spikepipe_core.params import Params, SorterParams, resolve_sorter
 from spikepipe_core.stages.motion import motion_corrected
-from spikepipe_core.stages.repeatable import repeatable
-from spikepipe_core.stages.sorters import Sorter, find_sorter, seed_of, sorter_arguments
+from spikepipe_core.stages.repeatable import limited_to, repeatable
+from spikepipe_core.stages.sorters import Sorter, find_sorter, seed_of, sorter_arguments, workers_of
 from spikepipe_core.stages.stage import Built, Stage, Work
 from spikepipe_core.stages.traces import cached_traces
 from spikepipe_core.store.files import remove, write_json
@@ -65,7 +65,7 @@ def sort(recording: si.BaseRecording, sorter: Sorter, arguments: dict[str, Any],
     keep_compiled()
     whole = recording if recording.get_num_segments() == 1 else si.concatenate_recordings([recording])
     try:
-        with repeatable(seed_of(arguments)):
+        with limited_to(workers_of(arguments)), repeatable(seed_of(arguments)):
             sorting = ss.run_sorter(
                 sorter.spikeinterface_name, whole, folder=folder, verbose=True, raise_error=True, **arguments
             )
