@@ -89,11 +89,18 @@ window.paramsSchema = {
                       "type": "object"
                     },
                     {
+                      "items": {
+                        "additionalProperties": {},
+                        "type": "object"
+                      },
+                      "type": "array"
+                    },
+                    {
                       "type": "null"
                     }
                   ],
                   "default": null,
-                  "description": "Keyword arguments of the reader, with the paths to read. null: the data folder."
+                  "description": "Keyword arguments of the reader, with the paths to read, relative to the data folder. A list: each is a session. null: the data folder."
                 },
                 "keep_stream_substrings": {
                   "anyOf": [
@@ -143,11 +150,48 @@ window.paramsSchema = {
                       "type": "object"
                     },
                     {
+                      "items": {
+                        "anyOf": [
+                          {
+                            "type": "string"
+                          },
+                          {
+                            "additionalProperties": {
+                              "type": "string"
+                            },
+                            "type": "object"
+                          },
+                          {
+                            "type": "null"
+                          }
+                        ]
+                      },
+                      "type": "array"
+                    },
+                    {
                       "type": "null"
                     }
                   ],
                   "default": null,
-                  "description": "ProbeInterface JSON file with the geometry, one for all streams or one a stream name; needed where the reader finds no probe."
+                  "description": "ProbeInterface JSON file with the geometry, relative to the data folder: one for all streams, or one a stream name; a list: for each of reader_kwargs. Needed where the reader finds no probe."
+                },
+                "session_names": {
+                  "anyOf": [
+                    {
+                      "type": "string"
+                    },
+                    {
+                      "items": {
+                        "type": "string"
+                      },
+                      "type": "array"
+                    },
+                    {
+                      "type": "null"
+                    }
+                  ],
+                  "default": null,
+                  "description": "Names of the sessions, one for each of reader_kwargs. null: those of the folders or files."
                 }
               },
               "required": [
@@ -170,6 +214,11 @@ window.paramsSchema = {
           "description": "Recordings shorter than this many seconds are skipped. -1: none is.",
           "minimum": -1,
           "type": "number"
+        },
+        "allow_paths_outside_data": {
+          "default": false,
+          "description": "Follow symbolic links, and paths inside raw files, that lead out of the data folder. Only for folders from people you trust: such a link can point to any file that this program may read.",
+          "type": "boolean"
         },
         "nwb_files": {
           "anyOf": [

@@ -16,7 +16,16 @@ import spikeinterface.preprocessing as spre
 
 from spikepipe_core.demo import write_demo_session
 from spikepipe_core.errors import BadDataError, NotAvailableError
-from spikepipe_core.ingest import RecordingJob, clip, discover, fingerprint, load, load_lfp, load_recording
+from spikepipe_core.ingest import (
+    RecordingJob,
+    clip,
+    discover,
+    fingerprint,
+    identity,
+    load,
+    load_lfp,
+    load_recording,
+)
 from spikepipe_core.params import JobDispatchParams
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -370,12 +379,27 @@ def test_files_that_change_after_discovery_are_noticed(copy):
         load_recording(job, copy)
 
 
-def test_linked_folders_are_not_followed(copy, tmp_path):
+def test_linked_folders_are_followed_only_if_the_params_say_so(copy, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     (data / "linked").symlink_to(copy)
+    (data / "linked" / "again").symlink_to(data)  # a loop
     with pytest.raises(BadDataError, match="none of the formats"):
         discover(data, JobDispatchParams())
+    found = discover(data, JobDispatchParams(allow_paths_outside_data=True))
+    assert [job.probe for job in found.jobs] == ["imec0", "imec1"]
+    assert load_recording(found.jobs[0], data).get_num_channels() == 16
+    assert identity(found.jobs[0], data) is not None
+
+
+def test_a_linked_file_is_opened_only_if_the_params_say_so(copy):
+    _link_out(copy)
+    (copy / "demo_g0_t0.imec7.ap.meta").symlink_to(copy / "demo_g0_t0.imec7.ap.meta")  # a link to itself
+    job = _jobs(copy)["demo_g0/imec0"]
+    assert "allow_paths_outside_data" in job.problem
+    jobs = _jobs(copy, allow_paths_outside_data=True)
+    assert load_recording(jobs["demo_g0/imec0"], copy).get_num_channels() == 16
+    assert "leads back to itself" in jobs["demo_g0/imec7"].problem
 
 
 def test_bad_folders(tmp_path, demo):
@@ -398,6 +422,15 @@ def test_fingerprint_is_of_the_content_not_of_the_place(demo, copy):
     assert fingerprint(_jobs(copy)["demo_g0/imec0"], copy) == original
     assert fingerprint(_jobs(copy.parent)["demo_g0/imec0"], copy.parent) == original
     assert fingerprint(_jobs(demo)["demo_g0/imec1"], demo) != original
+
+
+def test_identity_is_the_same_from_every_folder_level(copy):
+    """Nothing is computed again because somebody gave the parent of the run folder, or the probe's own folder."""
+    levels = (copy.parent, copy, copy / "demo_g0_imec0")
+    found = [identity(_jobs(level)["demo_g0/imec0"], level) for level in levels]
+    assert found[0] == found[1] == found[2]
+    assert found[0] != identity(_jobs(copy)["demo_g0/imec1"], copy)
+    assert found[0] != identity(_jobs(copy, debug=True, split_segments=False)["demo_g0/imec0"], copy)
 
 
 @pytest.mark.parametrize("where", [0, 1_000_000, -1])

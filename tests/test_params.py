@@ -31,6 +31,8 @@ from spikepipe_core.params.structure import all_paths
 SPEC = Path(__file__).resolve().parents[2] / "shared" / "spec" / "parameters.txt"
 
 BEYOND_THE_DOCUMENT = {
+    "job_dispatch.allow_paths_outside_data",
+    "job_dispatch.spikeinterface_info.session_names",
     "job_dispatch.min_recording_duration",
     "job_dispatch.nwb_files",
     "nwb.allow_partial",

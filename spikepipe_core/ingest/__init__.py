@@ -6,13 +6,14 @@ A new format is one module with a `Reader` and one line in `spikepipe_core.inges
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spikepipe_core.errors import BadDataError
 from spikepipe_core.ingest import shape
 from spikepipe_core.ingest.base import LoadedRecording
 from spikepipe_core.ingest.discovery import discover
-from spikepipe_core.ingest.fingerprint import fingerprint_files
+from spikepipe_core.ingest.files import outside_allowed
+from spikepipe_core.ingest.fingerprint import fingerprint_files, place_free
 from spikepipe_core.ingest.jobs import Discovery, IgnoredStream, RecordingJob, UnreadableFolder
 from spikepipe_core.ingest.listing import ListedStream, list_streams
 from spikepipe_core.ingest.registry import READERS, get_reader
@@ -35,6 +36,7 @@ __all__ = [
     "clip",
     "discover",
     "fingerprint",
+    "identity",
     "list_streams",
     "load",
     "load_lfp",
@@ -56,7 +58,8 @@ def load_recording(job: RecordingJob, data_root: Path) -> BaseRecording:
         The job has a problem, its files have changed since discovery, or the positions of its electrodes are unknown.
     """
     _refuse_problem(job)
-    recording = get_reader(job.reader).recording(job, Path(data_root).resolve())
+    with outside_allowed(job.outside_allowed):
+        recording = get_reader(job.reader).recording(job, Path(data_root).resolve())
     shape.require_geometry(recording, job.stream)
     return shape.select_group(shape.signed(recording), job.group, job.stream)
 
@@ -64,7 +67,8 @@ def load_recording(job: RecordingJob, data_root: Path) -> BaseRecording:
 def load_lfp(job: RecordingJob, data_root: Path) -> BaseRecording | None:
     """Open the probe's own LFP band, lazily; None if the acquisition wrote none for the job's electrodes."""
     _refuse_problem(job)
-    lfp = get_reader(job.reader).lfp(job, Path(data_root).resolve())
+    with outside_allowed(job.outside_allowed):
+        lfp = get_reader(job.reader).lfp(job, Path(data_root).resolve())
     if lfp is None or not shape.has_group(lfp, job.group):
         return None
     return shape.select_group(shape.signed(lfp), job.group, str(job.lfp_stream))
@@ -77,7 +81,22 @@ def load(job: RecordingJob, data_root: Path) -> LoadedRecording:
 
 def fingerprint(job: RecordingJob, data_root: Path) -> str:
     """Identity of a job's raw files, wherever they lie and whatever their dates. See `fingerprint_files`."""
-    return fingerprint_files(job.files, Path(data_root).resolve())
+    with outside_allowed(job.outside_allowed):
+        return fingerprint_files(job.files, Path(data_root).resolve())
+
+
+def identity(job: RecordingJob, data_root: Path) -> dict[str, Any]:
+    """What decides a job's signal: its raw files and how they are loaded, wherever they lie.
+
+    The same whichever level of the folders was given as the data folder.
+    """
+    # What is told about the signal but does not change it must not call for a new sorting.
+    told = {"files", "board_files", "kind", "kind_reason", "probe_model", "remarks", "outside_allowed"}
+    load = job.model_dump(mode="json", exclude=told)
+    return {
+        "raw": fingerprint(job, data_root),
+        "load": {**load, "source": place_free(load["source"], job.files, Path(data_root).resolve())},
+    }
 
 
 def _refuse_problem(job: RecordingJob) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from spikepipe_core.errors import BadDataError, SpikepipeError
 from spikepipe_core.ingest.base import Found
-from spikepipe_core.ingest.files import relative
+from spikepipe_core.ingest.files import outside_allowed, relative, undecodable_names
 from spikepipe_core.ingest.jobs import (
     Discovery,
     IgnoredStream,
@@ -57,6 +57,11 @@ def discover(data: Path, params: JobDispatchParams) -> Discovery:
     if not data.exists():
         raise BadDataError(f"{data} does not exist. Give the folder with the raw data.")
     data = data.resolve()
+    with outside_allowed(params.allow_paths_outside_data):
+        return _discover(data, params)
+
+
+def _discover(data: Path, params: JobDispatchParams) -> Discovery:
     wanted = _wanted_reader(params)
     if not params.multi_session:
         found = _discover_one(data, data_root(data), params, wanted, None)
@@ -65,6 +70,8 @@ def discover(data: Path, params: JobDispatchParams) -> Discovery:
     jobs, twins = set_twins_aside(found.jobs)
     if twins and not jobs:
         raise BadDataError("\n".join(one.reason for one in twins))
+    if params.allow_paths_outside_data:
+        jobs = tuple(job.model_copy(update={"outside_allowed": True}) for job in jobs)
     return found.model_copy(update={"jobs": jobs, "unreadable": (*found.unreadable, *twins)})
 
 
@@ -82,6 +89,7 @@ def _discover_one(
     """Discover the session or sessions of one folder, all of one format."""
     name, why = (wanted, "asked for by job_dispatch.input") if wanted else _detect(data)
     found = _find(name, data, root, params)
+    found = Found(found.streams, (*found.ignored, *_unnameable(data)))
     if not found.streams:
         raise BadDataError(_nothing_found(name, data, wanted, found))
     jobs = build_jobs(
@@ -122,6 +130,14 @@ def _other_formats(data: Path, root: Path, name: str, found: Found) -> list[Igno
             reason = f"{other[0]} data ({other[1]}), while the folder was read as {name}; give it by itself"
             ignored.append(IgnoredStream(stream=relative(path, root), reason=reason))
     return ignored
+
+
+def _unnameable(data: Path) -> list[IgnoredStream]:
+    """Files and folders whose names are no text: readers do not see them."""
+    return [
+        IgnoredStream(stream=name, reason="its name is not text in UTF-8; rename it to have it looked at")
+        for name in (undecodable_names(data) if data.is_dir() else ())
+    ]
 
 
 def _find(name: str, data: Path, root: Path, params: JobDispatchParams) -> Found:
@@ -177,8 +193,9 @@ def _discover_sessions(root: Path, params: JobDispatchParams, wanted: str | None
     ignored: list[IgnoredStream] = []
     unreadable: list[UnreadableFolder] = []
     for path in _session_members(root):
-        if path.is_symlink():
-            ignored.append(IgnoredStream(stream=path.name, reason="a symbolic link", folder=path.name))
+        if path.is_symlink() and not params.allow_paths_outside_data:
+            reason = "a symbolic link (followed only if job_dispatch.allow_paths_outside_data is set)"
+            ignored.append(IgnoredStream(stream=path.name, reason=reason, folder=path.name))
             continue
         try:
             found.append(_discover_one(path, root, params, wanted, _session_name(path)))

@@ -6,17 +6,19 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from spikepipe_core.errors import BadDataError
 from spikepipe_core.ingest.files import STORES, inside, walk_files
 
-__all__ = ["fingerprint_files"]
+__all__ = ["fingerprint_files", "place_free"]
 
 # Files up to this size (all metadata) are read whole; of larger ones, this many bytes at each of so many
 # places.
 _WHOLE_BYTES = 4 * 2**20
 _BLOCK_BYTES = 64 * 2**10
 _BLOCKS = 32
+_LONGEST_PATH = 4096
 
 
 def fingerprint_files(files: Iterable[str], root: Path) -> str:
@@ -48,6 +50,36 @@ def fingerprint_files(files: Iterable[str], root: Path) -> str:
         for block in _blocks(path, size) if read[path] else ():
             digest.update(block)
     return digest.hexdigest()
+
+
+def place_free(source: Any, files: Iterable[str], root: Path) -> Any:
+    """What a reader needs to load a job, with paths counted from the folder that its files have in common.
+
+    Parameters
+    ----------
+    source : JSON value
+        As in `RecordingJob.source`; a string in it is a path below `root` if there is such a file or folder.
+    files : iterable of str
+        Files (or folders) of the job, relative to `root`.
+    """
+    places = [os.path.normpath(root / name) for name in files]
+    common = os.path.commonpath([os.path.dirname(place) for place in places] or [str(root)])  # noqa: PTH120
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: moved(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [moved(item) for item in value]
+        if isinstance(value, str) and value and _exists(root / value):
+            return Path(os.path.relpath(root / value, common)).as_posix()
+        return value
+
+    return moved(source)
+
+
+def _exists(path: Path) -> bool:
+    text = str(path)
+    return "\0" not in text and len(text) < _LONGEST_PATH and os.path.lexists(text)
 
 
 def _expand(path: Path, root: Path) -> Iterator[tuple[Path, bool]]:

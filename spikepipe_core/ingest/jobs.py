@@ -81,6 +81,16 @@ class RecordingJob(BaseModel):
     problem: str | None = Field(
         default=None, description="Why the job cannot be loaded, and the remedy; None: it can."
     )
+    remarks: tuple[str, ...] = Field(
+        default=(),
+        description="What a person should know of a job that can be loaded: a damaged LFP band that is left out, a"
+        " file that was not finished.",
+    )
+    outside_allowed: bool = Field(
+        default=False,
+        description="Whether links and paths in the raw files may lead out of the data folder; as the params said"
+        " when the job was discovered.",
+    )
 
 
 class IgnoredStream(BaseModel):
@@ -149,6 +159,8 @@ class FoundSegment:
         Seconds.
     problem : str or None
         Why it cannot be loaded, and the remedy.
+    remarks : tuple of str
+        What a person should know of it though it can be loaded.
     board_files : tuple of str
         Raw files of other boards with the same sync line.
     """
@@ -159,6 +171,7 @@ class FoundSegment:
     duration: float | None = None
     problem: str | None = None
     board_files: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -333,6 +346,7 @@ def _jobs_of_stretch(
             sampling_frequency=stream.sampling_frequency,
             duration=sum(known) if len(known) == len(durations) else None,
             problem=" ".join(dict.fromkeys(problems)) or None,
+            remarks=_all(segment.remarks for segment in segments),
         )
         for group, channels in (
             stream.groups.items() if split else [(None, sum(stream.groups.values()) or None)]

@@ -71,7 +71,7 @@ def list_streams(
 
 def _of_job(job: RecordingJob, min_duration_s: float) -> ListedStream:
     too_short = job.duration is not None and job.duration < min_duration_s
-    reason = job.kind_reason
+    reason = "; ".join((job.kind_reason, *job.remarks)) if job.remarks else job.kind_reason
     if job.problem:
         reason = job.problem
     elif too_short:

@@ -20,9 +20,10 @@ class SpikeInterfaceInfo(ParamsModel):
         description="Name of the SpikeInterface reader ('intan', 'plexon', 'neuralynx', ...), or"
         " 'spikeinterface' for anything that spikeinterface.load() opens.",
     )
-    reader_kwargs: FreeDict | None = Field(
+    reader_kwargs: FreeDict | list[FreeDict] | None = Field(
         default=None,
-        description="Keyword arguments of the reader, with the paths to read. null: the data folder.",
+        description="Keyword arguments of the reader, with the paths to read, relative to the data folder. A list:"
+        " each is a session. null: the data folder.",
     )
     keep_stream_substrings: str | list[str] | None = Field(
         default=None, description="Only streams whose name contains one of these are read. null: all."
@@ -30,10 +31,14 @@ class SpikeInterfaceInfo(ParamsModel):
     skip_stream_substrings: str | list[str] | None = Field(
         default=None, description="Streams whose name contains one of these are left out. null: none."
     )
-    probe_paths: str | dict[str, str] | None = Field(
+    probe_paths: str | dict[str, str] | list[str | dict[str, str] | None] | None = Field(
         default=None,
-        description="ProbeInterface JSON file with the geometry, one for all streams or one a stream name;"
-        " needed where the reader finds no probe.",
+        description="ProbeInterface JSON file with the geometry, relative to the data folder: one for all streams,"
+        " or one a stream name; a list: for each of reader_kwargs. Needed where the reader finds no probe.",
+    )
+    session_names: str | list[str] | None = Field(
+        default=None,
+        description="Names of the sessions, one for each of reader_kwargs. null: those of the folders or files.",
     )
 
 
@@ -87,6 +92,11 @@ class JobDispatchParams(ParamsModel):
     )
     min_recording_duration: float = Field(
         default=-1, ge=-1, description="Recordings shorter than this many seconds are skipped. -1: none is."
+    )
+    allow_paths_outside_data: bool = Field(
+        default=False,
+        description="Follow symbolic links, and paths inside raw files, that lead out of the data folder. Only for"
+        " folders from people you trust: such a link can point to any file that this program may read.",
     )
     nwb_files: str | list[str] | None = Field(
         default=None,

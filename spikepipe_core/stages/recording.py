@@ -48,19 +48,15 @@ def _settings(params: Params) -> dict[str, Any]:
 
 
 def _identity(work: Work) -> dict[str, Any]:
-    job = work.recording_job
-    # What is told about the signal but does not change it must not call for a new sorting.
-    told = {"board_files", "kind", "kind_reason", "probe_model"}
-    return {
-        "raw": ingest.fingerprint(job, work.data),
-        "load": job.model_dump(mode="json", exclude=told),
-    }
+    return ingest.identity(work.recording_job, work.data)
 
 
 def build(work: Work) -> Built:
     """Open the raw files of a recording job and write its description."""
     job = work.recording_job
     work.say(f"opening {job.stream} with the {job.reader} reader")
+    for remark in job.remarks:
+        work.say(f"note: {remark}")
     loaded = ingest.load(job, work.data)
     _require_duration(loaded.recording, work.params.job_dispatch.min_recording_duration)
     timed = on_usable_times(loaded, work)
@@ -82,7 +78,12 @@ def build(work: Work) -> Built:
         },
     )
     return Built(
-        reason=f"{facts['channels']} channels, {facts['duration_s']:.1f} s at {facts['sampling_frequency_hz']:g} Hz",
+        reason="; ".join(
+            (
+                f"{facts['channels']} channels, {facts['duration_s']:.1f} s at {facts['sampling_frequency_hz']:g} Hz",
+                *job.remarks,
+            )
+        ),
         summary={
             **facts,
             "stream": job.stream,
@@ -90,6 +91,7 @@ def build(work: Work) -> Built:
             "probe_model": job.probe_model,
             "reader": job.reader,
             "recording_name": job.recording_name,
+            **({"remarks": " ".join(job.remarks)} if job.remarks else {}),
             "timestamp_gaps": _gaps(timed),
             "streams_of_the_session": _streams(work),
             "checks": {
