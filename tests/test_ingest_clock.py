@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import spikeinterface.core as si
@@ -9,7 +11,9 @@ import spikeinterface.core as si
 from spikepipe_core.errors import BadDataError
 from spikepipe_core.ingest.clock import (
     ClockDifference,
+    Pulses,
     StreamClock,
+    Times,
     clock_of_times,
     compare_clocks,
     period_of,
@@ -30,14 +34,14 @@ def pulses(
     """What a stream sees of pulses: its oscillator is fast by some ppm, and it was started early by some ms."""
     shared = np.arange(0.25, seconds, period)
     own = (shared + offset_ms / 1e3) * (1 + drift_ppm * 1e-6)
-    return StreamClock("SYNC", np.round(own[keep] * RATE) / RATE, RATE, period_s=period)
+    return StreamClock(RATE, pulses=Pulses("SYNC", np.round(own[keep] * RATE) / RATE, period))
 
 
 def times(*, drift_ppm: float, start: float = 100.0, seconds: float = 600.0) -> StreamClock:
     """A stream with synchronized timestamps."""
     own = np.linspace(0, seconds, 1_000)
     shared = start + own / (1 + drift_ppm * 1e-6)
-    return StreamClock("timestamps", own, RATE, shared_s=shared, start_s=start, is_corrected=True)
+    return StreamClock(RATE, start, times=Times("timestamps", own, shared))
 
 
 @pytest.mark.parametrize(("drift", "offset"), [(0, 0), (20, 3.5), (-7.5, -120), (50, 400)])
@@ -65,10 +69,9 @@ def test_drift_of_more_than_a_period_is_followed():
 
 
 def test_a_spurious_pulse_does_not_bend_the_line():
-    clock = pulses(drift_ppm=5)
-    disturbed = clock.stream_s.copy()
-    disturbed[1_000] += 0.2
-    found = compare_clocks(StreamClock("SYNC", disturbed, RATE, period_s=1.0), pulses())
+    disturbed = pulses(drift_ppm=5)
+    disturbed.pulses.stream_s[1_000] += 0.2
+    found = compare_clocks(disturbed, pulses())
     assert found.drift_ppm == pytest.approx(5, abs=0.01)
     assert found.scatter_ms < 0.05
 
@@ -79,11 +82,19 @@ def test_synchronized_timestamps():
     assert found.is_corrected
 
 
+def test_pulses_are_taken_where_timestamps_tell_nothing():
+    own, other = pulses(drift_ppm=9), pulses()
+    own, other = (replace(one, times=times(drift_ppm=0, start=0).times) for one in (own, other))
+    found = compare_clocks(own, other)
+    assert (found.source, found.is_corrected) == ("SYNC", False), "times that do not drift were not synchronized"
+    assert found.drift_ppm == pytest.approx(9, abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("own", "other", "said"),
     [
         (times(drift_ppm=0), times(drift_ppm=0), "not synchronized"),
-        (times(drift_ppm=1), pulses(), "no moments in common"),
+        (times(drift_ppm=1), pulses(), "one has only timestamps"),
         (pulses(), pulses(period=0.5), "every 1 s in one and every 0.5 s"),
         (times(drift_ppm=1), times(drift_ppm=2, start=5_000), "not recorded at the same time"),
         (pulses(keep=slice(0, 1)), pulses(), "less than two pulses"),
@@ -96,8 +107,7 @@ def test_what_cannot_be_compared_says_why(own, other, said):
 
 def test_timestamps_that_fall_back_cannot_be_compared():
     broken = times(drift_ppm=1)
-    assert broken.shared_s is not None
-    broken.shared_s[500] -= 1
+    broken.times.shared_s[500] -= 1
     assert "do not rise" in compare_clocks(broken, times(drift_ppm=3))
 
 
@@ -114,9 +124,9 @@ def test_clock_of_a_recording_with_times():
     assert clock_of_times(recording, 0, "t") is None
     recording.set_times(7 + np.arange(30_000) * 1.00001 / RATE)
     clock = clock_of_times(recording, 0, "t")
-    assert (clock.start_s, clock.is_corrected) == (7.0, True)
-    assert clock.shared_s[-1] == recording.get_end_time()
-    assert len(clock.stream_s) <= 1_000
+    assert clock.start_s == 7.0
+    assert clock.times.shared_s[-1] == recording.get_end_time()
+    assert len(clock.times.stream_s) <= 1_000
 
 
 # --- SpikeGLX -----------------------------------------------------------------------------------------------
@@ -150,7 +160,7 @@ def test_sync_word_of_a_probe_against_a_digital_line_of_a_board(tmp_path):
     board = sync_clock(
         write_stream(tmp_path, kind="nidq", bit=3, extra="syncNiChanType=0\nsyncNiChan=3\n"), tmp_path
     )
-    assert (probe.source, board.source) == ("bit 6 of the SYNC word", "digital line 3")
+    assert (probe.pulses.source, board.pulses.source) == ("bit 6 of the SYNC word", "digital line 3")
     found = compare_clocks(probe, board)
     assert isinstance(found, ClockDifference)
     assert found.drift_ppm == pytest.approx(25, abs=0.3)
@@ -161,8 +171,8 @@ def test_sync_on_an_analog_channel(tmp_path):
     meta = write_stream(tmp_path, kind="nidq", seconds=20, bit=14, extra="syncNiChanType=1\nsyncNiChan=1\n")
     meta.write_text(meta.read_text().replace("snsMnMaXaDw=0,0,1,1", "snsMnMaXaDw=0,0,2,0"))
     clock = sync_clock(meta, tmp_path)
-    assert clock.source == "analog channel 1"
-    assert clock.stream_s == pytest.approx(np.arange(20) + 0.25, abs=1e-4)
+    assert clock.pulses.source == "analog channel 1"
+    assert clock.pulses.stream_s == pytest.approx(np.arange(20) + 0.25, abs=1e-4)
 
 
 def test_first_sample_sets_the_start(tmp_path):
@@ -178,7 +188,7 @@ def test_without_pulses_there_is_no_clock(tmp_path, how):
 
 def test_a_line_that_goes_dead_is_used_up_to_there(tmp_path):
     clock = sync_clock(write_stream(tmp_path, stop_s=50), tmp_path)
-    assert 45 < clock.stream_s[-1] < 50
+    assert 45 < clock.pulses.stream_s[-1] < 50
 
 
 def test_a_file_that_does_not_say_where_its_line_is(tmp_path):

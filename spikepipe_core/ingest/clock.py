@@ -1,8 +1,8 @@
 """Clocks of the streams of one session: how far they are apart, and how they drift.
 
 Every headstage and board samples with an oscillator of its own, so a second of one probe is not quite a second of
-another (1 to 30 ppm; 1 ppm is 3.6 ms an hour). Streams are compared by moments that both of them saw: pulses of a
-shared sync line, or sample times that the acquisition software synchronized. Nothing is shifted here; the numbers tell
+another (1 to 30 ppm; 1 ppm is 3.6 ms an hour). Streams are compared by moments that both of them saw: sample times
+that the acquisition software synchronized, or pulses of a shared sync line. Nothing is shifted here; the numbers tell
 by how much times of different streams may not be taken for the same.
 
 Pulses come at regular intervals and are all alike. As TPrime does (https://billkarsh.github.io/SpikeGLX/#tprime), the
@@ -19,7 +19,16 @@ import numpy as np
 if TYPE_CHECKING:
     from spikeinterface.core import BaseRecording
 
-__all__ = ["ClockDifference", "StreamClock", "clock_of_times", "compare_clocks", "period_of"]
+__all__ = [
+    "ClockDifference",
+    "Pulses",
+    "StreamClock",
+    "Times",
+    "are_regular",
+    "clock_of_times",
+    "compare_clocks",
+    "period_of",
+]
 
 _MARKS = 1000
 _MIN_MARKS = 2
@@ -29,39 +38,62 @@ _OUTLIERS_MAD = 10.0
 
 
 @dataclass(frozen=True)
-class StreamClock:
-    """Moments of one shared clock, as one stream saw them.
+class Times:
+    """Some samples of a stream, and what time they are on a time line that it shares with others.
 
     Attributes
     ----------
     source : str
-        Where they come from, in words: ``bit 6 of the SYNC word``, ``timestamps.npy``.
-    stream_s : array of float, shape (marks,)
+        Where they come from, in words: ``timestamps.npy``.
+    stream_s : array of float, shape (samples,)
         On the stream's own clock: samples since its first one / nominal sampling rate, in s; rising.
-    sampling_frequency : float
-        Nominal rate of the stream, in Hz.
-    shared_s : array of float, shape (marks,), or None
-        On the shared clock, in s, where the marks say what time it is; None for pulses, which are all alike.
-    period_s : float or None
-        Nominal time between pulses; None if they are no pulses. Pulses may be left out.
-    start_s : float
-        Time of the stream's first sample on the time line of the recording, in s.
-    is_corrected : bool
-        Whether the recording's times are those of the shared clock, rather than sample number / rate.
+    shared_s : array of float, shape (samples,)
+        On the shared time line, in s.
     """
 
     source: str
     stream_s: np.ndarray
-    sampling_frequency: float
-    shared_s: np.ndarray | None = None
-    period_s: float | None = None
-    start_s: float = 0.0
-    is_corrected: bool = False
+    shared_s: np.ndarray
 
-    @property
-    def own_s(self) -> np.ndarray:
-        """The marks at sample number / rate from the time of the first sample on, in s."""
-        return self.start_s + self.stream_s
+
+@dataclass(frozen=True)
+class Pulses:
+    """Regular pulses of a sync line, of which some may be left out.
+
+    Attributes
+    ----------
+    source : str
+        Where they come from, in words: ``bit 6 of the SYNC word``.
+    stream_s : array of float, shape (pulses,)
+        On the stream's own clock: samples since its first one / nominal sampling rate, in s; rising.
+    period_s : float
+        From one pulse to the next, in s.
+    """
+
+    source: str
+    stream_s: np.ndarray
+    period_s: float
+
+
+@dataclass(frozen=True)
+class StreamClock:
+    """What a stream saw of clocks that others may have seen too.
+
+    Attributes
+    ----------
+    sampling_frequency : float
+        Nominal rate of the stream, in Hz.
+    start_s : float
+        Time of the stream's first sample on the time line of its recording, in s.
+    times : Times or None
+        If given, they are the times of the recording.
+    pulses : Pulses or None
+    """
+
+    sampling_frequency: float
+    start_s: float = 0.0
+    times: Times | None = None
+    pulses: Pulses | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +102,8 @@ class ClockDifference:
 
     Attributes
     ----------
+    source : str
+        By what they were compared, in words.
     times_s : array of float, shape (marks,)
         When they were compared, on the other stream's clock, in s.
     difference_ms : array of float, shape (marks,)
@@ -83,7 +117,7 @@ class ClockDifference:
     scatter_ms : float
         Largest distance of a mark from the line, without outliers.
     is_corrected : bool
-        Whether times of both recordings are on the shared clock, so that the difference is not in them any more.
+        Whether times of both recordings are on the shared time line, so that the difference is not in them any more.
     """
 
     source: str
@@ -112,19 +146,21 @@ def clock_of_times(recording: BaseRecording, segment: int, source: str) -> Strea
     rate = recording.get_sampling_frequency()
     where = np.unique(np.linspace(0, samples - 1, _MARKS).round().astype(np.int64))
     times = np.array([float(recording.get_times(segment, start_frame=i, end_frame=i + 1)[0]) for i in where])
-    return StreamClock(source, where / rate, rate, shared_s=times, start_s=float(times[0]), is_corrected=True)
+    return StreamClock(rate, float(times[0]), times=Times(source, where / rate, times))
 
 
 def period_of(pulses_s: np.ndarray) -> float | None:
-    """Time between regular pulses of which some may be missing, in s; None if they are irregular."""
+    """Time between regular pulses of which a few may be missing, in s; None if they are irregular."""
     if len(pulses_s) <= _MIN_MARKS:
         return None
-    intervals = np.diff(pulses_s)
-    period = float(np.median(intervals))
-    if period <= 0:
-        return None
-    off = np.abs(intervals / period - np.rint(intervals / period))
-    return period if np.mean(off < _PERIOD_TOLERANCE) >= _REGULAR_FRACTION else None
+    period = float(np.median(np.diff(pulses_s)))
+    return period if period > 0 and are_regular(pulses_s, period) else None
+
+
+def are_regular(pulses_s: np.ndarray, period: float) -> bool:
+    """Whether nearly all intervals are multiples of a period (s): pulses may be left out, but not in between."""
+    intervals = np.diff(pulses_s) / period
+    return bool(np.mean(np.abs(intervals - np.rint(intervals)) < _PERIOD_TOLERANCE) >= _REGULAR_FRACTION)
 
 
 def compare_clocks(own: StreamClock, other: StreamClock) -> ClockDifference | str:
@@ -135,61 +171,90 @@ def compare_clocks(own: StreamClock, other: StreamClock) -> ClockDifference | st
     ClockDifference or str
         In words why they cannot be compared: no common moments, or nothing in them that tells clocks apart.
     """
-    if own.shared_s is not None and other.shared_s is not None:
-        marks = _by_shared_time(own, other)
-    elif own.period_s is not None and other.period_s is not None:
-        marks = _by_pulses(own, other)
-    else:
-        return f"{own.source} and {other.source} have no moments in common"
-    if isinstance(marks, str):
-        return marks
-    times, difference = marks
-    keep = np.isfinite(difference)
-    if keep.sum() < _MIN_MARKS:
-        return "they were not recorded at the same time"
-    slope, at_zero = _line(times[keep], difference[keep])
-    span = float(times[keep][-1] - times[keep][0])
-    away = np.abs(difference[keep] - (slope * times[keep] + at_zero))
+    reasons = []
+    for source, found in _common_moments(own, other):
+        if isinstance(found, str):
+            reasons.append(found)
+            continue
+        times, difference = found
+        keep = np.isfinite(difference)
+        if keep.sum() >= _MIN_MARKS:
+            return _difference(own, other, source, times[keep], difference[keep])
+        reasons.append("they were not recorded at the same time")
+    return "; ".join(reasons) or "one has only timestamps, the other only sync pulses"
+
+
+def _common_moments(
+    own: StreamClock, other: StreamClock
+) -> list[tuple[str, tuple[np.ndarray, np.ndarray] | str]]:
+    """By timestamps and by pulses: the other's clock at common moments and the difference, or why there are none."""
+    found = []
+    if own.times is not None and other.times is not None:
+        found.append((_sources(own.times, other.times), _by_shared_time(own, other)))
+    if own.pulses is not None and other.pulses is not None:
+        found.append((_sources(own.pulses, other.pulses), _by_pulses(own, other)))
+    return found
+
+
+def _sources(one: Times | Pulses, other: Times | Pulses) -> str:
+    return " and ".join(dict.fromkeys((one.source, other.source)))
+
+
+def _difference(
+    own: StreamClock, other: StreamClock, source: str, times: np.ndarray, difference: np.ndarray
+) -> ClockDifference:
+    slope, at_zero = _line(times, difference)
+    away = np.abs(difference - (slope * times + at_zero))
     return ClockDifference(
-        source=own.source if own.source == other.source else f"{own.source} and {other.source}",
-        times_s=times[keep],
-        difference_ms=difference[keep] * 1e3,
-        offset_ms=float(slope * max(own.start_s, other.start_s) + at_zero) * 1e3,
+        source=source,
+        times_s=times,
+        difference_ms=difference * 1e3,
+        offset_ms=(slope * max(own.start_s, other.start_s) + at_zero) * 1e3,
         drift_ppm=slope * 1e6,
-        drift_ms=slope * span * 1e3,
+        drift_ms=slope * float(times[-1] - times[0]) * 1e3,
         scatter_ms=float(np.max(away[~_outliers(away)])) * 1e3,
-        is_corrected=own.is_corrected and other.is_corrected,
+        is_corrected=_is_corrected(own, other, slope),
     )
 
 
+def _is_corrected(own: StreamClock, other: StreamClock, drift: float) -> bool:
+    """Whether both have times on one line: those of free-running clocks that drift show that they are not."""
+    if own.times is None or other.times is None:
+        return False
+    if not (_is_free_running(own) and _is_free_running(other)):
+        return True
+    span = min(float(own.times.stream_s[-1]), float(other.times.stream_s[-1]))
+    return abs(drift) * span <= 1 / min(own.sampling_frequency, other.sampling_frequency)
+
+
 def _by_shared_time(own: StreamClock, other: StreamClock) -> tuple[np.ndarray, np.ndarray] | str:
-    """Where the other's clock was when the own one was at its marks, and the difference, in s."""
-    assert own.shared_s is not None and other.shared_s is not None
+    assert own.times is not None and other.times is not None
     if _is_free_running(own) and _is_free_running(other):
         return "their timestamps are sample number / rate: they were not synchronized, or it is too short to tell"
-    for clock in (own, other):
-        assert clock.shared_s is not None
-        if not np.all(np.diff(clock.shared_s) > 0):
-            return f"{clock.source} do not rise"
-    seen = np.interp(own.shared_s, other.shared_s, other.own_s, left=np.nan, right=np.nan)
-    return seen, own.own_s - seen
+    for times in (own.times, other.times):
+        if not np.all(np.diff(times.shared_s) > 0):
+            return f"{times.source} do not rise"
+    theirs = other.start_s + other.times.stream_s
+    seen = np.interp(own.times.shared_s, other.times.shared_s, theirs, left=np.nan, right=np.nan)
+    return seen, own.start_s + own.times.stream_s - seen
 
 
 def _is_free_running(clock: StreamClock) -> bool:
     """Whether the times are just sample number / rate, to half a sample."""
-    assert clock.shared_s is not None
-    return bool(np.all(np.abs(clock.shared_s - clock.own_s) <= 0.5 / clock.sampling_frequency))
+    assert clock.times is not None
+    away = np.abs(clock.times.shared_s - (clock.start_s + clock.times.stream_s))
+    return bool(np.all(away <= 0.5 / clock.sampling_frequency))
 
 
 def _by_pulses(own: StreamClock, other: StreamClock) -> tuple[np.ndarray, np.ndarray] | str:
-    """The same for pulses: they are numbered, and the numbers of the other's are looked up in between."""
-    assert own.period_s is not None and other.period_s is not None
-    period = other.period_s
-    if abs(own.period_s - period) > _PERIOD_TOLERANCE * period:
-        return f"pulses come every {own.period_s:g} s in one and every {period:g} s in the other"
-    if min(len(own.stream_s), len(other.stream_s)) < _MIN_MARKS:
+    """Pulses are numbered, and the own one's numbers are looked up between those of the other."""
+    assert own.pulses is not None and other.pulses is not None
+    period = other.pulses.period_s
+    if abs(own.pulses.period_s - period) > _PERIOD_TOLERANCE * period:
+        return f"pulses come every {own.pulses.period_s:.3g} s in one and every {period:.3g} s in the other"
+    mine, theirs = own.start_s + own.pulses.stream_s, other.start_s + other.pulses.stream_s
+    if min(len(mine), len(theirs)) < _MIN_MARKS:
         return "one of them has less than two pulses"
-    mine, theirs = own.own_s, other.own_s
     nearest = int(np.argmin(np.abs(theirs - mine[0])))
     numbers, their_numbers = _pulse_numbers(mine, period), _pulse_numbers(theirs, period)
     numbers = numbers + their_numbers[nearest] + round(float(mine[0] - theirs[nearest]) / period)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from spikepipe_core.errors import BadDataError
-from spikepipe_core.ingest.clock import StreamClock, period_of
+from spikepipe_core.ingest.clock import Pulses, StreamClock, are_regular
 from spikepipe_core.ingest.files import inside
 from spikepipe_core.ingest.spikeglx_files import SAMPLE_BYTES, read_meta
 
@@ -78,16 +78,11 @@ def sync_clock(meta_path: Path, root: Path) -> StreamClock | None:
         return None
     data = np.memmap(binary, dtype="<i2", mode="r", shape=(frames, line.channels))
     edges = _sampled_edges(data, line, round(period * line.rate))
-    found = period_of(edges / line.rate)
-    if found is None:
+    pulses = edges / line.rate
+    if len(pulses) < 2 or not are_regular(pulses, period):
         return None
-    return StreamClock(
-        source=line.source,
-        stream_s=edges / line.rate,
-        sampling_frequency=line.rate,
-        period_s=found,
-        start_s=first_sample / line.rate,
-    )
+    start = first_sample / line.rate
+    return StreamClock(line.rate, start, pulses=Pulses(line.source, pulses, period))
 
 
 def _line(meta: dict[str, str]) -> _Line | None:
