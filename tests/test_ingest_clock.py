@@ -86,7 +86,9 @@ def test_pulses_are_taken_where_timestamps_tell_nothing():
     own, other = pulses(drift_ppm=9), pulses()
     own, other = (replace(one, times=times(drift_ppm=0, start=0).times) for one in (own, other))
     found = compare_clocks(own, other)
-    assert (found.source, found.is_corrected) == ("SYNC", False), "times that do not drift were not synchronized"
+    assert (found.source, found.is_corrected) == ("SYNC", False), (
+        "times that do not drift were not synchronized"
+    )
     assert found.drift_ppm == pytest.approx(9, abs=0.01)
 
 
