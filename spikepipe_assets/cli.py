@@ -72,7 +72,14 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, default=_environment("DATA_PATH"), help="raw data folder (DATA_PATH)"
     )
     _add_results(parser)
-    parser.add_argument("--params_file", "--params-file", type=Path, metavar="F", help="params JSON")
+    parser.add_argument(
+        "--params_file",
+        "--params-file",
+        type=Path,
+        metavar="F",
+        default=_environment("SPIKEPIPE_PARAMS_FILE"),
+        help="params JSON (SPIKEPIPE_PARAMS_FILE)",
+    )
     parser.add_argument("--sorter", choices=SORTERS, help="spike sorter, where the params file names none")
     parser.add_argument(
         "--runmode", choices=("full", "fast"), default="full", help="fast leaves out slow steps"

@@ -3,6 +3,7 @@
 ==========  ======================================================================================
 Assets      every output of `spikepipe_core.graph.STAGES`, keyed by session and probe (NWB by session)
 Jobs        `probe`: every output of one recording job; `session_nwb`: the file of one session
+Sensors     `new_sessions`, `session_outputs` (NWB by itself), `lost_steps`
 Resources   `store`: where outputs live and which params apply
 Executor    steps in a fork server that has the imports ready; on a cluster, pods
 ==========  ======================================================================================
@@ -15,6 +16,7 @@ import os
 import dagster as dg
 
 from spikepipe_assets.assets import build_assets
+from spikepipe_assets.automation import build_sensors
 from spikepipe_assets.deployment import Deployment
 from spikepipe_assets.jobs import STEP_PROCESSES, build_jobs
 from spikepipe_assets.resources import StoreResource
@@ -25,6 +27,7 @@ def build_definitions(deployment: Deployment) -> dg.Definitions:
     return dg.Definitions(
         assets=build_assets(deployment),
         jobs=build_jobs(),
+        sensors=build_sensors(deployment),
         resources={"store": StoreResource(deployment=deployment.model_dump_json())},
         executor=_executor(),
     )
@@ -40,4 +43,6 @@ def _executor() -> dg.ExecutorDefinition:
     return step_pods(cluster)
 
 
-defs = build_definitions(Deployment.from_environment())
+_deployment = Deployment.from_environment()
+_deployment.pin()
+defs = build_definitions(_deployment)

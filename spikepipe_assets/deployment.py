@@ -6,6 +6,7 @@ the command did. A cluster gives it by environment variables.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -27,9 +28,38 @@ from spikepipe_core.store import SessionEntry, Store
 from spikepipe_core.store.files import write_json
 
 FILE_NAME = "spikepipe.json"
+PINNED = "SPIKEPIPE_PINNED"
+"""Environment variable with the deployment that a run was started with, and where that holds."""
+
+LONGEST_VARIABLE = 100_000
+"""Linux refuses to start a process with a variable of 128 KiB (MAX_ARG_STRLEN)."""
+
+NEVER = "never"
+"""Value of ``SPIKEPIPE_SETTLE_SECONDS`` with which only the marker file makes a session complete."""
+
 INPUT = "job_dispatch.input"
 SESSION_PARAMS = "spikepipe_params.json"
 """A params file of this name beside a session's data overrides the deployment's for that session."""
+
+
+class WatchSettings(BaseModel):
+    """Where new sessions come from, and when one is complete."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    roots: tuple[str, ...] = Field(
+        default=(),
+        description="Folders that hold one folder a session; patterns such as /data/*/ephys name several.",
+    )
+    settle_s: float | None = Field(
+        default=300.0,
+        ge=0,
+        description="Seconds for which a folder must stay as it is to be complete; null: only the marker counts.",
+    )
+    marker: str | None = Field(
+        default=None, description="File in a session's folder that says that it is complete."
+    )
+    every_s: int = Field(default=30, ge=1, description="Seconds between two looks.")
 
 
 class Deployment(BaseModel):
@@ -54,27 +84,48 @@ class Deployment(BaseModel):
     n_jobs: int | None = Field(
         default=None, ge=1, description="Processes a step may use; all cores if not given."
     )
+    watch: WatchSettings = Field(default_factory=WatchSettings, description="New sessions by themselves.")
 
     @classmethod
     def from_environment(cls) -> Deployment:
         """The deployment that the environment describes.
 
         ``SPIKEPIPE_DEPLOYMENT`` names a file; without it, ``spikepipe.json`` in ``DAGSTER_HOME``; without that,
-        ``RESULTS_PATH``, ``DATA_PATH``, ``SPIKEPIPE_SCRATCH`` and ``SPIKEPIPE_PARAMS_FILE``.
+        ``RESULTS_PATH``, ``DATA_PATH`` and ``SPIKEPIPE_SCRATCH``. On top of it come ``SPIKEPIPE_PARAMS_FILE``, read
+        anew each time, and ``SPIKEPIPE_DATA_ROOTS``, ``SPIKEPIPE_SETTLE_SECONDS``, ``SPIKEPIPE_COMPLETE_MARKER`` and
+        ``SPIKEPIPE_LOOK_SECONDS`` for new sessions. A process that was started by one that has pinned its
+        deployment takes that.
         """
+        pinned = json.loads(os.environ.get(PINNED, "{}"))
+        if pinned.get("for") == _surroundings():
+            return cls.model_validate(pinned["deployment"])
+        described = cls._described()
+        changes: dict[str, Any] = {"watch": _watch_from_environment(described.watch)}
+        if params_file := os.environ.get("SPIKEPIPE_PARAMS_FILE"):
+            changes |= {"params_file": Path(params_file), "params": read_params_file(Path(params_file))}
+        return described.model_copy(update=changes)
+
+    @classmethod
+    def _described(cls) -> Deployment:
         home = os.environ.get("DAGSTER_HOME")
         candidates = [os.environ.get("SPIKEPIPE_DEPLOYMENT"), home and f"{home}/{FILE_NAME}"]
         for candidate in filter(None, candidates):
             if Path(candidate).is_file():
                 return cls.model_validate_json(Path(candidate).read_bytes())
-        params_file = os.environ.get("SPIKEPIPE_PARAMS_FILE")
         return cls(
             results=Path(os.environ.get("RESULTS_PATH", "results")).absolute(),
             data=_path("DATA_PATH"),
             scratch=_path("SPIKEPIPE_SCRATCH"),
-            params_file=Path(params_file) if params_file else None,
-            params=read_params_file(Path(params_file)) if params_file else {},
         )
+
+    def pin(self) -> None:
+        """Give this deployment to all processes that this one starts, as the params file is now.
+
+        A params file that is edited during a run would otherwise reach the steps that have not begun yet.
+        """
+        pinned = json.dumps({"for": _surroundings(), "deployment": self.model_dump(mode="json")})
+        if len(pinned) < LONGEST_VARIABLE:
+            os.environ[PINNED] = pinned
 
     def save(self, home: Path) -> Path:
         """Write the deployment beside a Dagster instance."""
@@ -155,3 +206,22 @@ def find_session_params(entry: SessionEntry) -> Path | None:
 def _path(variable: str) -> Path | None:
     value = os.environ.get(variable)
     return Path(value).absolute() if value else None
+
+
+def _surroundings() -> list[str | None]:
+    """What decides which deployment is meant: a pinned one is not taken elsewhere."""
+    return [os.environ.get(name) for name in ("SPIKEPIPE_DEPLOYMENT", "DAGSTER_HOME", "RESULTS_PATH")]
+
+
+def _watch_from_environment(settings: WatchSettings) -> WatchSettings:
+    values: dict[str, Any] = settings.model_dump()
+    if roots := os.environ.get("SPIKEPIPE_DATA_ROOTS"):
+        values["roots"] = tuple(filter(None, roots.split(os.pathsep)))
+    for name, variable in (
+        ("settle_s", "SPIKEPIPE_SETTLE_SECONDS"),
+        ("marker", "SPIKEPIPE_COMPLETE_MARKER"),
+        ("every_s", "SPIKEPIPE_LOOK_SECONDS"),
+    ):
+        if value := os.environ.get(variable):
+            values[name] = None if value == NEVER else value
+    return WatchSettings.model_validate(values)

@@ -18,6 +18,12 @@ STEP_PROCESSES = dg.multiprocess_executor.configured(
 
 PROBE_JOB, SESSION_JOB = "probe", "session_nwb"
 
+PRIORITY_TAG = "dagster/priority"
+"""Dagster starts waiting runs, and the ready steps of a run, with the highest value of this tag first."""
+
+SESSION_PRIORITY, NEW_SESSION_PRIORITY, BACKFILL_PRIORITY = 1, 0, -1
+"""Runs: finish a session before the next one is begun, and new data before old."""
+
 
 def build_jobs() -> list[UnresolvedAssetJobDefinition]:
     """One job for everything of a recording job, one for everything of a session."""

@@ -13,6 +13,7 @@ from spikepipe_core.store import SessionEntry
 # Pinned and tested: that Dagster calls these beta or preview need not be told to every user at every start.
 warnings.filterwarnings("ignore", message=".*MultiToSingleDimension", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", message=".*AssetCheckSpec", category=dg.PreviewWarning)
+warnings.filterwarnings("ignore", message=".*use_user_code_server", category=dg.BetaWarning)
 
 SESSION, PROBE, SESSION_AND_PROBE = "session", "probe", "session_probe"
 

@@ -35,6 +35,7 @@ class RunProgress:
         self._instance, self._tag, self._label, self._console = instance, dict([tag]), label, console
         self._cursor: str | None = None
         self._run_id: str | None = None
+        self._stopping = False
         self._running: dict[str, float] = {}
         self._doing: dict[str, str] = {}
         self._stop = threading.Event()
@@ -72,10 +73,11 @@ class RunProgress:
         return [record.event_log_entry for record in connection.records]
 
     def _show(self, entry: EventLogEntry) -> None:
-        step = entry.step_key
+        step, event = entry.step_key, entry.dagster_event
         if step is None:
+            data = event.event_specific_data if event else None
+            self._stopping |= "steps_interrupted" in getattr(data, "metadata", {})
             return
-        event = entry.dagster_event
         if event is None:
             self._doing[step] = entry.user_message
             if step in self._running and not entry.user_message.startswith(f"{step}: "):
@@ -89,7 +91,8 @@ class RunProgress:
         elif event.event_type is DagsterEventType.STEP_SUCCESS and step in self._running:
             self._end(step, "skipped", self._doing.get(step, ""))
         elif event.event_type is DagsterEventType.STEP_UP_FOR_RETRY:
-            self._print(f"  {step}: failed, tried again: {escape(event.message or '')}")
+            words = "stopped" if self._stopping else f"failed, tried again: {escape(event.message or '')}"
+            self._print(f"  {step}: {words}")
         elif event.event_type is DagsterEventType.STEP_FAILURE:
             failure = event.step_failure_data
             description = failure.user_failure_data.description if failure.user_failure_data else None

@@ -5,18 +5,29 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
+from dagster import DagsterRunStatus
+from dagster._core.events import RunFailureReason
+from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from spikepipe_assets.assets.stage_asset import RECOMPUTE_TAG
 from spikepipe_assets.deployment import Deployment
-from spikepipe_assets.instance import close_dead_runs, others_running, own_tags, prepare_home
+from spikepipe_assets.instance import (
+    close_dead_runs,
+    others_running,
+    own_tags,
+    prepare_home,
+    set_pool_limits,
+)
 from spikepipe_assets.jobs import PROBE_JOB, SESSION_JOB
+from spikepipe_assets.lost_steps import record_lost_steps
 from spikepipe_assets.partitions import SESSION_PROBE, SESSIONS, probe_key, register
 from spikepipe_assets.progress import RunProgress
 from spikepipe_assets.terminal import new_log, only_our_lines
@@ -96,11 +107,19 @@ def process(request: Request, console: Console) -> Finished:
 
     prepare_home(request.home)
     os.environ["SPIKEPIPE_DEPLOYMENT"] = str(deployment.save(request.home))
+    deployment.pin()
     log = new_log(request.home)
     console.print(f"log: {log}", style="dim")
-    with only_our_lines(log) as terminal, dg.DagsterInstance.get() as instance:
+    with only_our_lines(log) as terminal, dg.DagsterInstance.get() as instance, ExitStack() as claims:
+        for entry in entries:
+            claims.enter_context(store.claim(entry.session_folder))
         if dead := close_dead_runs(instance):
-            terminal.print(f"{dead} interrupted run(s) closed; what they published is kept", style="yellow")
+            terminal.print(
+                f"{len(dead)} interrupted run(s) closed; what they published is kept", style="yellow"
+            )
+        for run in dead:
+            record_lost_steps(instance, run, deployment)
+        set_pool_limits(instance)
         register(instance, entries)
         seconds = _materialize_all(request, store, entries, instance, terminal)
         outcomes = _outcomes(store, entries)
@@ -167,13 +186,31 @@ def _materialize(
                 instance=instance, partition_key=key, tags=tags, run_config=QUIET, raise_on_error=False
             )
         else:
-            dg.execute_job(
-                dg.reconstructable(_JOBS[job]),
-                instance=instance,
-                tags=tags,
-                run_config=QUIET,
-                raise_on_error=False,
-            )
+            _execute(job, tags, instance, request.deployment)
+
+
+def _execute(job: str, tags: dict[str, str], instance: dg.DagsterInstance, deployment: Deployment) -> None:
+    """Run a job with a process for each step.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        A person stopped it; the steps have been stopped too.
+    """
+    with dg.execute_job(
+        dg.reconstructable(_JOBS[job]),
+        instance=instance,
+        tags=tags,
+        run_config=QUIET,
+        raise_on_error=False,
+    ) as result:
+        run = instance.get_run_by_id(result.run_id)
+    assert run is not None, "the run has just been executed"
+    interrupted = run.tags.get(RUN_FAILURE_REASON_TAG) == RunFailureReason.UNEXPECTED_TERMINATION.value
+    if interrupted or run.status is DagsterRunStatus.CANCELED:
+        raise KeyboardInterrupt
+    if not run.is_success:
+        record_lost_steps(instance, run, deployment)
 
 
 def _all_current(deployment: Deployment, store: Store, entry: SessionEntry, probe: str | None) -> bool:
@@ -314,6 +351,8 @@ def output_paths(finished: Finished, store: Store) -> list[tuple[str, Path]]:
     found = []
     for entry in finished.entries:
         for outcome in finished.outcomes[entry.session, None].values():
+            if outcome.stage not in STAGES:
+                continue  # a line of the discovery
             manifest = store.results.read_manifest(STAGES[outcome.stage].ref(entry, None))
             if manifest is not None and outcome.outcome == "ok":
                 found.append(("NWB", store.results.root / entry.session_folder / manifest.path))

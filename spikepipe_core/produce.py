@@ -8,13 +8,14 @@ a line.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 
 from spikepipe_core.errors import MissingInputError, SkippedByRule, SpikepipeError
+from spikepipe_core.params import Params
 from spikepipe_core.reports import write_session_reports
 from spikepipe_core.stages.stage import Built, Stage, Work
 from spikepipe_core.store import Manifest, Outcome, data_version
@@ -292,12 +293,17 @@ def _take_back(stage: Stage, work: Work) -> None:
 
 def descendants(name: str, work: Work) -> list[str]:
     """Names of the probe's stages below another one, under these params."""
-    below = {name}
-    ordered = [stage for stage in work.stages.values() if stage.scope == "probe"]
-    for stage in ordered:
-        if below.intersection(stage.inputs(work.params)):
-            below.add(stage.name)
-    return [stage.name for stage in ordered if stage.name in below and stage.name != name]
+    found = below(name, work.stages, work.params)
+    return [other for other in found if work.stages[other].scope == "probe"]
+
+
+def below(name: str, stages: Mapping[str, Stage], params: Params) -> list[str]:
+    """Names of all stages that work on a stage's output, directly or not, in the order of the graph."""
+    reached = {name}
+    for stage in stages.values():
+        if reached.intersection(stage.inputs(params)):
+            reached.add(stage.name)
+    return [other for other in stages if other in reached and other != name]
 
 
 def _build(stage: Stage, work: Work, inputs: dict[str, str], expected: str) -> tuple[Manifest, Built]:

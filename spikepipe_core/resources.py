@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
+_DEVICES = Path("/dev")
 
 
 def available_cores(cgroup: Path = _CGROUP) -> int:
@@ -37,3 +38,27 @@ def _quota(cgroup: Path) -> float | None:
         return None if v1 <= 0 else v1 / int((cgroup / "cpu/cpu.cfs_period_us").read_text())
     except (OSError, ValueError):
         return None
+
+
+def available_gpus(devices: Path = _DEVICES) -> int:
+    """NVIDIA GPUs that this process may use, found without a driver call or an import of PyTorch.
+
+    As many as ``CUDA_VISIBLE_DEVICES`` names, if it is set: none if it is empty or ``-1``. Otherwise as many as have
+    a device file, which is all of them on a host and those handed in in a container.
+
+    Parameters
+    ----------
+    devices : Path
+        Folder of the device files.
+    """
+    return len(visible_gpus(devices))
+
+
+def visible_gpus(devices: Path = _DEVICES) -> list[str]:
+    """Names by which ``CUDA_VISIBLE_DEVICES`` can be set to one of the GPUs. See `available_gpus`."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        names = [name.strip() for name in named.split(",")]
+        return [] if "-1" in names else [name for name in names if name]
+    files = sorted(devices.glob("nvidia[0-9]*"), key=lambda path: int(path.name.removeprefix("nvidia")))
+    return [str(number) for number in range(len(files))]

@@ -7,6 +7,7 @@ recording jobs can be asked about in seconds; `produce` verifies before it reuse
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from spikepipe_core.produce import is_current
@@ -58,22 +59,33 @@ def published(stage: str, work: Work) -> Manifest | None:
     return work.store.results.read_manifest(work.ref(stage))
 
 
-def is_due(stage: Stage, work: Work) -> bool:
-    """Whether an output of the session should be made now.
+def settled_at(stage: Stage, work: Work) -> datetime | None:
+    """When the inputs of a session's output got their latest outcome; None while one of them has none.
 
-    That is when every registered recording job has an outcome at each of its inputs (a failed one only
-    with `nwb.allow_partial`), and the output is not what these inputs make.
+    Every registered recording job must have ended well or been skipped at each input; with
+    `nwb.allow_partial` it may have failed too.
     """
-    outcomes = [_outcome(name, work.of(job)) for job in work.entry.jobs for name in stage.inputs(work.params)]
+    outcomes = _input_outcomes(stage, work)
     if not outcomes or any(outcome is None for outcome in outcomes):
+        return None
+    ended = [outcome for outcome in outcomes if outcome is not None]
+    if any(outcome.outcome == "failed" for outcome in ended) and not work.params.nwb.allow_partial:
+        return None
+    return max(outcome.at for outcome in ended)
+
+
+def is_due(stage: Stage, work: Work) -> bool:
+    """Whether an output of the session should be made now: its inputs are settled, and make something else of it."""
+    if settled_at(stage, work) is None:
         return False
-    verdicts = {_verdict(outcome) for outcome in outcomes if outcome is not None}
-    if "failed" in verdicts and not work.params.nwb.allow_partial:
-        return False
-    if "ok" not in verdicts:
+    if not any(outcome and _verdict(outcome) == "ok" for outcome in _input_outcomes(stage, work)):
         last = _outcome(stage.name, work)
         return last is None or last.outcome != "skipped"
     return not is_current(stage, work)
+
+
+def _input_outcomes(stage: Stage, work: Work) -> list[Outcome | None]:
+    return [_outcome(name, work.of(job)) for job in work.entry.jobs for name in stage.inputs(work.params)]
 
 
 def _outcome(stage: str, work: Work) -> Outcome | None:

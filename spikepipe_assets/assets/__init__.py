@@ -9,20 +9,12 @@ import dagster as dg
 
 from spikepipe_assets.assets.stage_asset import Look, stage_asset
 from spikepipe_assets.deployment import Deployment
+from spikepipe_assets.instance import DISK_POOL, GPU_POOL
 from spikepipe_core.graph import STAGES
-
-GPU_POOL = "gpu"
-"""Steps that use a GPU; its limit is the number of GPUs."""
 
 LOOKS = {
     "recording": Look(
         "One probe's raw signal: opened, checked, and described so that it can be loaded again. Nothing is copied.",
-        "recording",
-        ("spikeinterface", "json"),
-    ),
-    "clock_report": Look(
-        "How far the probe's clock is from those of the session's other probes and boards: offset and drift. "
-        "Nothing is shifted.",
         "recording",
         ("spikeinterface", "json"),
     ),
@@ -81,11 +73,13 @@ LOOKS = {
         "Local field potential, filtered and decimated: computed once, so that NWB is cheap to redo.",
         "nwb",
         ("spikeinterface", "zarr"),
+        pool=DISK_POOL,
     ),
     "nwb": Look(
         "One file for the session with the units and the LFP of all its probes.",
         "nwb",
         ("nwb",),
+        pool=DISK_POOL,
     ),
 }
 

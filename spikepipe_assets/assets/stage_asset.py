@@ -5,20 +5,28 @@ output, and says what came of it in metadata that a person would look at.
 """
 
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
 import dagster as dg
 
+from spikepipe_assets.checks import check_results, check_specs
 from spikepipe_assets.config import config_field, launchpad_overrides
 from spikepipe_assets.deployment import Deployment
+from spikepipe_assets.gpus import one_gpu
+from spikepipe_assets.instance import GPU_POOL
+from spikepipe_assets.jobs import PRIORITY_TAG
 from spikepipe_assets.metadata import describe
+from spikepipe_assets.nwb_condition import session_condition
 from spikepipe_assets.partitions import ALL_PROBES, SESSION_PROBE, SESSIONS
 from spikepipe_assets.resources import StoreResource
-from spikepipe_core.errors import OutputBusyError, SpikepipeError
+from spikepipe_assets.step_process import children_end_with_it
+from spikepipe_core.errors import OutputBusyError, SpikepipeError, StageFailedError
 from spikepipe_core.graph import STAGES
-from spikepipe_core.produce import Context, Produced, produce
+from spikepipe_core.produce import Context, Produced, below, descendants, produce
 from spikepipe_core.stages.stage import Stage, Work
 from spikepipe_core.store import SessionEntry, Store, digest
 
@@ -68,22 +76,22 @@ def stage_asset(stage: Stage, look: Look, deployment: Deployment) -> dg.AssetsDe
                 kinds=set(look.kinds),
                 owners=OWNERS,
                 code_version=f"{stage.version}-{digest(stage.settings(params))[:8]}",
+                automation_condition=None if of_probe else session_condition(stage, deployment),
                 skippable=True,
             )
         ],
-        check_specs=[
-            dg.AssetCheckSpec(name=check, asset=stage.name, description=meaning, partitions_def=partitions)
-            for check, meaning in stage.checks.items()
-        ],
+        check_specs=check_specs(stage, partitions),
         # Only so may a skipped recording leave out its checks too; there is one asset, and nothing to choose from.
         can_subset=True,
         config_schema=cast(dg.Shape, config_field(type(section), default=section).config_type).fields,
         retry_policy=RETRY,
         pool=look.pool,
+        # The longer the way that is left, the sooner: sorting before motion, everything before figures.
+        op_tags={PRIORITY_TAG: str(len(below(stage.name, STAGES, params)))},
         required_resource_keys={"store"},
     )
     def asset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
-        yield from _materialize(context, stage)
+        yield from _materialize(context, stage, look)
 
     return asset
 
@@ -98,7 +106,9 @@ def _dependency(name: str, of_probe: bool) -> dg.AssetDep:
     return dg.AssetDep(name) if of_probe else dg.AssetDep(name, partition_mapping=ALL_PROBES)
 
 
-def _materialize(context: dg.AssetExecutionContext, stage: Stage) -> Iterator[dg.MaterializeResult]:
+def _materialize(
+    context: dg.AssetExecutionContext, stage: Stage, look: Look
+) -> Iterator[dg.MaterializeResult]:
     resource: StoreResource = context.resources.store
     deployment, store = resource.open()
     found = _find(context, stage, store)
@@ -115,11 +125,14 @@ def _materialize(context: dg.AssetExecutionContext, stage: Stage) -> Iterator[dg
             n_jobs=deployment.processes,
             say=context.log.info,
         )
-        produced = produce(stage, work, recompute=_recompute(context), context=_who(context))
+        with children_end_with_it(), one_gpu(work.params) if look.pool == GPU_POOL else nullcontext():
+            produced = produce(stage, work, recompute=_recompute(context), context=_who(context))
         result = None if produced.manifest is None else _result(produced, stage, store, work)
     except OutputBusyError:
         raise  # worth another try
     except SpikepipeError as error:
+        if isinstance(error, StageFailedError) and _is_infrastructure(error):
+            raise  # a sorter that says that memory or disk ran out
         raise dg.Failure(
             str(error), metadata={"kind of failure": type(error).__name__}, allow_retries=False
         ) from error
@@ -133,8 +146,22 @@ def _materialize(context: dg.AssetExecutionContext, stage: Stage) -> Iterator[dg
         ) from error
     if result is None:
         context.log.warning(f"skipped: {produced.outcome.reason}")
+        _observe_skip(context, produced, work)
         return
     yield result
+
+
+def _observe_skip(context: dg.AssetExecutionContext, produced: Produced, work: Work) -> None:
+    """Show the skip on the asset, and on those below it, whose steps Dagster leaves out.
+
+    Without a materialization it would otherwise be seen in the log of this run only.
+    """
+    stage, reason = produced.outcome.stage, produced.outcome.reason
+    left_out = descendants(stage, work) if work.job else []
+    for name in (stage, *left_out):
+        because = reason if name == stage else f"{stage} was skipped: {reason}"
+        metadata = {"outcome": "skipped", "reason": because}
+        context.log_event(dg.AssetObservation(name, partition=str(context.partition_key), metadata=metadata))
 
 
 def _find(
@@ -180,11 +207,19 @@ def _who(context: dg.AssetExecutionContext) -> Context:
     )
 
 
+MACHINE = (OSError, MemoryError, BrokenExecutor)
+"""What disks, networks and memory raise; the last is a pool of which a worker was killed."""
+
+MACHINE_WORDS = ("out of memory", "no space left on device", "MemoryError", "BrokenProcessPool")
+"""The same, in the text of a sorter that ran as a program of its own, or of PyTorch."""
+
+
 def _is_infrastructure(error: BaseException) -> bool:
-    """Whether the machine is to blame: disks, networks, memory (that of a GPU too)."""
+    """Whether the machine is to blame for an error, or for what caused it."""
     chain: BaseException | None = error
     while chain is not None:
-        if isinstance(chain, OSError | MemoryError) or "out of memory" in str(chain).lower():
+        text = str(chain).lower()
+        if isinstance(chain, MACHINE) or any(words.lower() in text for words in MACHINE_WORDS):
             return True
         chain = chain.__cause__
     return False
@@ -197,27 +232,5 @@ def _result(produced: Produced, stage: Stage, store: Store, work: Work) -> dg.Ma
         asset_key=stage.name,
         metadata=describe(produced, store.results.path(work.ref(stage.name))),
         data_version=dg.DataVersion(manifest.data_version),
-        check_results=[
-            dg.AssetCheckResult(
-                check_name=name,
-                passed=check["passed"],
-                severity=dg.AssetCheckSeverity.WARN,
-                description=check["description"],
-                metadata=_numbers(check.get("numbers", {})),
-            )
-            for name, check in _checks(manifest.summary, stage).items()
-        ],
+        check_results=check_results(stage, manifest),
     )
-
-
-def _checks(summary: Mapping[str, Any], stage: Stage) -> dict[str, Any]:
-    """Results of the stage's checks; one that was not evaluated passes and says so."""
-    made = summary.get("checks", {})
-    return {
-        name: made.get(name, {"passed": True, "description": "not evaluated: nothing was made"})
-        for name in stage.checks
-    }
-
-
-def _numbers(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in numbers.items() if value is not None}

@@ -6,6 +6,7 @@ one folder never stops another: a session folder that cannot be read is reported
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,7 @@ from spikepipe_core.ingest.registry import READERS, get_reader
 if TYPE_CHECKING:
     from spikepipe_core.params import JobDispatchParams
 
-__all__ = ["NotRecognisedError", "discover", "recognised"]
+__all__ = ["NotRecognisedError", "discover", "discover_session", "recognised", "session_members"]
 
 
 def discover(data: Path, params: JobDispatchParams) -> Discovery:
@@ -67,6 +68,30 @@ def _discover(data: Path, params: JobDispatchParams) -> Discovery:
         found = _discover_one(data, data_root(data), params, wanted, None)
     else:
         found = _discover_sessions(data if data.is_dir() else data.parent, params, wanted)
+    return _without_twins(found, params)
+
+
+def discover_session(path: Path, root: Path, params: JobDispatchParams) -> Discovery:
+    """Find every recording job of one member of a folder of sessions, named after it. See `discover`.
+
+    Parameters
+    ----------
+    path : Path
+        One of `session_members(root)`.
+    root : Path
+        What the paths in the jobs are relative to.
+    """
+    if path.is_symlink() and not params.allow_paths_outside_data:
+        raise BadDataError(
+            f"{path} is a symbolic link. Put the data themselves below {root}, or set "
+            "job_dispatch.allow_paths_outside_data."
+        )
+    wanted = _wanted_reader(params)
+    with outside_allowed(params.allow_paths_outside_data):
+        return _without_twins(_discover_one(path, root, params, wanted, _session_name(path)), params)
+
+
+def _without_twins(found: Discovery, params: JobDispatchParams) -> Discovery:
     jobs, twins = set_twins_aside(found.jobs)
     if twins and not jobs:
         raise BadDataError("\n".join(one.reason for one in twins))
@@ -124,7 +149,7 @@ def _other_formats(data: Path, root: Path, name: str, found: Found) -> list[Igno
     seen = {root / file for file in (*files, *(one.folder or one.stream for one in found.ignored))}
     touched = seen.union(*(path.parents for path in seen))
     ignored = []
-    for path in _session_members(data) if data.is_dir() else ():
+    for path in session_members(data) if data.is_dir() else ():
         other = None if path in touched or path.is_symlink() else recognised(path)
         if other is not None and other[0] != name:
             reason = f"{other[0]} data ({other[1]}), while the folder was read as {name}; give it by itself"
@@ -192,7 +217,7 @@ def _discover_sessions(root: Path, params: JobDispatchParams, wanted: str | None
     found: list[Discovery] = []
     ignored: list[IgnoredStream] = []
     unreadable: list[UnreadableFolder] = []
-    for path in _session_members(root):
+    for path in session_members(root):
         if path.is_symlink() and not params.allow_paths_outside_data:
             reason = "a symbolic link (followed only if job_dispatch.allow_paths_outside_data is set)"
             ignored.append(IgnoredStream(stream=path.name, reason=reason, folder=path.name))
@@ -220,10 +245,15 @@ def _discover_sessions(root: Path, params: JobDispatchParams, wanted: str | None
     )
 
 
-def _session_members(root: Path) -> list[Path]:
-    """What may be a session in a folder of sessions: sub-folders, and NWB files."""
-    members = [path for path in sorted(root.iterdir()) if not path.name.startswith(".")]
-    return [path for path in members if path.is_dir() or path.suffix == ".nwb"]
+def session_members(root: Path) -> list[Path]:
+    """What may be a session in a folder of sessions, by name: sub-folders, and NWB files. None is looked into."""
+    with os.scandir(root) as entries:
+        names = [
+            entry.name
+            for entry in entries
+            if not entry.name.startswith(".") and (entry.name.endswith(".nwb") or entry.is_dir())
+        ]
+    return [root / name for name in sorted(names)]
 
 
 def _session_name(path: Path) -> str:

@@ -77,6 +77,10 @@ class Registry:
         found = [_load(path) for path in self.root.glob(f"*/{STATE}/sessions/*.json")]
         return sorted((entry for entry in found if entry), key=lambda entry: entry.session)
 
+    def read(self, session_folder: str, session: str) -> SessionEntry | None:
+        """The entry of a session whose folder is known, None if it was never registered."""
+        return _load(self._path(session_folder, session))
+
     def find(self, session: str) -> SessionEntry | None:
         """The session's entry, None if it was never registered."""
         folder = session.split("__", 1)[0]

@@ -56,13 +56,15 @@ class QualityReport(BaseModel):
         Returns
         -------
         dict
-            ``passed``, ``description`` (words), ``numbers`` (metric name to value).
+            ``passed``, ``severity`` ("error" if a metric fails, else "warn"), ``description`` (words), ``numbers``
+            (metric name to value).
         """
         metrics = [metric for metric in self.metrics if metric.topic == topic]
         status = worst(metric.status for metric in metrics)
         telling = [metric for metric in metrics if metric.status == status]
         return {
             "passed": status not in ("warn", "fail"),
+            "severity": "error" if status == "fail" else "warn",
             "description": f"{status}: " + "; ".join(map(_sentence, telling)),
             "numbers": {metric.name: metric.value for metric in metrics if metric.value is not None},
         }
