@@ -412,9 +412,9 @@ def build(work: Work) -> Built:
         probe=job.probe,
         device=device_name(job),
         scratch=resampled,
-        job_kwargs={"n_jobs": work.n_jobs, "progress_bar": False},
+        job_kwargs={"n_jobs": work.n_jobs, "progress_bar": True},
     )
-    write_lfp(lfp, work.path, n_jobs=work.n_jobs)
+    write_lfp(lfp, work.path, n_jobs=work.n_jobs, progress_bar=True)
     remove(resampled)
     rate, channels = lfp.get_sampling_frequency(), lfp.get_num_channels()
     return Built(
