@@ -686,7 +686,8 @@ def test_clocks_of_a_session_are_its_synchronized_times():
     job = discover(folder, JobDispatchParams()).jobs[0]
     clocks = OpenEphysReader().clocks(job, 0, folder)
     assert set(clocks) == {job.stream, "Record Node 101#NI-DAQmx-103.PXIe-6341"}
-    assert clocks[job.stream].shared_s[0] == pytest.approx(62.1066)
+    assert clocks[job.stream].start_s == clocks[job.stream].times.shared_s[0] == pytest.approx(62.1066)
+    assert clocks[job.stream].pulses.source == "TTL line 1"
 
 
 # --- GUI 0.4 and 0.5 ----------------------------------------------------------------------------------------
