@@ -251,9 +251,16 @@ def session_members(root: Path) -> list[Path]:
         names = [
             entry.name
             for entry in entries
-            if not entry.name.startswith(".") and (entry.name.endswith(".nwb") or entry.is_dir())
+            if not entry.name.startswith(".") and (entry.name.endswith(".nwb") or _is_folder(entry))
         ]
     return [root / name for name in sorted(names)]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads back to itself
+        return False
 
 
 def _session_name(path: Path) -> str:
