@@ -187,6 +187,7 @@ def _segment(signal: Signal, root: Path) -> FoundSegment:
     if signal.lfp is not None:
         source["lfp"] = relative(signal.lfp.folder, root)
     try:
+        _require_gains(stream)
         layout = read_layout(stream, root)
         duration = layout.num_samples / stream.sampling_frequency
         files += layout.files
@@ -203,6 +204,16 @@ def _segment(signal: Signal, root: Path) -> FoundSegment:
         problem=problem,
         board_files=_present([path for board in signal.boards for path in _files(board, root)], root),
     )
+
+
+def _require_gains(stream: Stream) -> None:
+    """Make sure that it is known how many microvolts a step of each electrode is."""
+    for channel in (stream.channels[index] for index in stream.electrodes):
+        if not np.isfinite(channel.microvolts_per_bit) or channel.microvolts_per_bit == 0:
+            raise BadDataError(
+                f"{stream.recording.path / OEBIN}: bit_volts and units={channel.unit!r} of {channel.name} in "
+                f"{stream.folder_name} do not say how many microvolts a step is. Correct them."
+            )
 
 
 def _present(files: Iterable[Path], root: Path) -> tuple[str, ...]:
@@ -251,7 +262,7 @@ def _whole(streams: list[Stream], layouts: list[Layout]) -> BaseRecording:
     from spikepipe_core.ingest.openephys_recording import TimedBinaryRecording
 
     stream = streams[0]
-    times = [layout.times for layout in layouts if layout.times is not None]
+    times = {index: str(layout.times) for index, layout in enumerate(layouts) if layout.times is not None}
     rate = stream.sampling_frequency
     return TimedBinaryRecording(
         file_paths=[str(layout.files[0]) for layout in layouts],
@@ -262,7 +273,8 @@ def _whole(streams: list[Stream], layouts: list[Layout]) -> BaseRecording:
         t_starts=[layout.first_sample / rate for layout in layouts],
         gain_to_uV=np.array([channel.microvolts_per_bit for channel in stream.channels]),
         offset_to_uV=np.zeros(len(stream.channels)),
-        time_paths=[str(path) for path in times] if len(times) == len(layouts) else None,
+        time_paths=list(times.values()) or None,
+        timed_segments=list(times) or None,
     )
 
 

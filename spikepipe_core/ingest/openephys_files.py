@@ -36,6 +36,7 @@ _EXPERIMENT = re.compile(r"experiment(\d+)")
 # Copies often have underscores for the spaces.
 _NODE = re.compile(r"Record[ _]Node.*")
 _STREAM_FOLDER = re.compile(r"(?P<processor>.+?)-(?P<id>\d+)\.(?P<name>.+)")
+_NO_ELECTRODE = re.compile("SYNC|ADC|AUX")
 _BANDS = ("-AP", "-LFP")
 
 # Microvolts of a unit. Without a unit Open Ephys means uV for electrodes.
@@ -140,13 +141,13 @@ class Channel:
     @property
     def is_electrode(self) -> bool:
         """Whether it is one, rather than the sync line or an input that shares the stream."""
-        return re.search(r"SYNC|ADC|AUX", self.name) is None
+        return _NO_ELECTRODE.search(self.name) is None
 
     @property
     def number(self) -> int | None:
         """The number that its name ends in."""
-        found = re.search(r"(\d+)$", self.name)
-        return int(found.group(1)) if found else None
+        digits = self.name[len(self.name.rstrip("0123456789")) :]
+        return int(digits) if digits else None
 
 
 @dataclass(frozen=True)
