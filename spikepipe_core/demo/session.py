@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spikepipe_core.demo import aind, nwb, openephys, spikeglx
+from spikepipe_core.demo import aind, nwb, openephys, saved, spikeglx
 from spikepipe_core.demo.ground_truth import write_ground_truth
 from spikepipe_core.demo.simulation import ProbeSimulation
 from spikepipe_core.demo.source import DemoProbe, read_probes
@@ -43,6 +43,7 @@ FORMATS: dict[str, Format] = {
     "nwb": Format(nwb.channel_id, ".nwb", nwb.write_nwb),
     "nwb-zarr": Format(nwb.channel_id, ".nwb.zarr", nwb.write_nwb_zarr),
     "aind": Format(aind.channel_id, write=aind.write_aind),
+    "spikeinterface": Format(spikeglx.channel_id, write=saved.write_spikeinterface),
 }
 """By the name that `spikepipe demo-data --format` takes."""
 

@@ -25,6 +25,7 @@ SYNC_PERIOD_S = 1.0
 CHUNK_S = 1.0
 # Fixed, so that a seed gives the same bytes; it is no time at which anything happened, and userNotes say so.
 CREATED = "2024-01-01T12:00:00"
+NOTE = "Simulated by spikepipe demo-data: no animal, no instrument. The time is made up."
 # From the shank's left edge to the x of probeinterface's leftmost column.
 LEFT_EDGE_UM = 11.0
 

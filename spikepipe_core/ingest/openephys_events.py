@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from spikepipe_core.errors import BadDataError
-from spikepipe_core.ingest.files import inside
+from spikepipe_core.ingest.files import inside, read_json_object
 from spikepipe_core.ingest.jobs import RecordingJob
-from spikepipe_core.ingest.openephys_files import OEBIN, read_json
+from spikepipe_core.ingest.openephys_files import OEBIN
 from spikepipe_core.ingest.openephys_layout import load_vector
 
 __all__ = ["TTLLine", "event_times", "first_sample"]
@@ -59,7 +59,7 @@ def event_times(job: RecordingJob, root: Path, segment: int = 0) -> list[TTLLine
         Files of events are damaged.
     """
     recording = inside(root / str(job.source[segment]["stream"]), root).parents[1]
-    entries = read_json(inside(recording / OEBIN, root)).get("events") or []
+    entries = read_json_object(recording / OEBIN, root).get("events") or []
     lines: list[TTLLine] = []
     for entry in entries:
         folder = inside(recording / "events" / str(entry.get("folder_name", "")), root)

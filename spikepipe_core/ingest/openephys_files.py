@@ -6,7 +6,6 @@ Record Node folder. https://open-ephys.github.io/gui-docs/User-Manual/Data-forma
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,14 +15,13 @@ from typing import Any
 import numpy as np
 
 from spikepipe_core.errors import BadDataError
-from spikepipe_core.ingest.files import inside, read_small, walk_files
+from spikepipe_core.ingest.files import read_json_object, walk_files
 
 __all__ = [
     "Channel",
     "RecordingFolder",
     "Stream",
     "find_recordings",
-    "read_json",
     "read_streams",
     "recording_folder",
     "split_stream_folder",
@@ -237,7 +235,7 @@ def read_streams(recording: RecordingFolder, root: Path) -> list[Stream]:
         The file is missing, no JSON, or lacks what it must say.
     """
     path = recording.path / OEBIN
-    content = read_json(inside(path, root))
+    content = read_json_object(path, root)
     try:
         return [_stream(recording, entry) for entry in content["continuous"]]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -247,20 +245,6 @@ def read_streams(recording: RecordingFolder, root: Path) -> list[Stream]:
             f"{path} is not as Open Ephys writes it ({type(error).__name__}: {error}). Copy it again from the "
             "acquisition."
         ) from error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; raises `BadDataError` if there is none."""
-    text = read_small(path)
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadDataError(
-            f"{path} is no valid JSON ({error}). Copy it again from the acquisition."
-        ) from error
-    if not isinstance(content, dict):
-        raise BadDataError(f"{path} holds no JSON object. Copy it again from the acquisition.")
-    return content
 
 
 def _stream(recording: RecordingFolder, entry: dict[str, Any]) -> Stream:

@@ -6,7 +6,6 @@ let through; one that is missing here is named with its remedy.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from spikepipe_core.errors import BadDataError, NotAvailableError
-from spikepipe_core.ingest.files import inside, read_small
+from spikepipe_core.ingest.files import inside, read_json_object
 
 __all__ = ["array_metadata", "check_codecs", "refuse_links", "require_chunks", "store_attributes"]
 
@@ -49,25 +48,13 @@ def store_attributes(store: Path, root: Path) -> dict[str, Any]:
             f"{store} is in Zarr 3, which is not read. Write it again with SpikeInterface and zarr<3."
         )
     path = store / ".zattrs"
-    return _object(path, root) if path.exists() else {}
+    return read_json_object(path, root) if path.exists() else {}
 
 
 def array_metadata(store: Path, name: str, root: Path) -> dict[str, Any] | None:
     """What the store says of one of its arrays (``shape``, ``dtype``, ``compressor``); None if it has none so named."""
     path = store / name / ".zarray"
-    return _object(path, root) if path.exists() else None
-
-
-def _object(path: Path, root: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(read_small(inside(path, root)))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, BadDataError):
-            raise
-        raise BadDataError(f"{path} is no valid JSON ({error}). Copy the store again.") from error
-    if not isinstance(content, dict):
-        raise BadDataError(f"{path} holds no JSON object. Copy the store again.")
-    return content
+    return read_json_object(path, root) if path.exists() else None
 
 
 def check_codecs(store: Path, root: Path) -> None:
@@ -157,7 +144,7 @@ def _metadata_files(group: Path, depth: int = 0) -> Iterator[Path]:
 
 def _arrays(path: Path, root: Path) -> list[dict[str, Any]]:
     """Descriptions of arrays in a file: its own, or all of a store (consolidated metadata)."""
-    content = _object(path, root)
+    content = read_json_object(path, root)
     if path.name == ".zarray":
         return [content]
     entries = content.get("metadata")
