@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from spikepipe_assets.params_command import add_params_command
 from spikepipe_assets.scan_command import add_scan_command
+from spikepipe_assets.status_command import add_status_command
 from spikepipe_assets.step_arguments import add_step_arguments, join_step_arguments, step_overrides
 from spikepipe_assets.terminal import open_console
 from spikepipe_core import __version__
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 OK, FAILED, USAGE = 0, 1, 2
 
 SORTERS = ("kilosort4", "kilosort25", "spykingcircus2", "lupin")
-DEMO_FORMATS = ("spikeglx", "openephys", "nwb", "nwb-zarr", "aind", "spikeinterface")
+DEMO_FORMATS = ("spikeglx", "openephys", "nwb", "nwb-zarr", "aind")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="process a data folder, from raw files to NWB"))
     add_scan_command(commands)
+    add_status_command(commands)
     add_params_command(commands)
     _add_ui(commands.add_parser("ui", help="open Dagster on the results of a run"))
     _add_demo_data(commands.add_parser("demo-data", help="write a session with known ground truth"))

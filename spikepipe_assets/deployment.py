@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,12 +21,14 @@ from spikepipe_core.params import (
     apply_runmode,
     merge,
     read_params_file,
-    read_session_params,
     resolve_sorter,
 )
 from spikepipe_core.resources import available_cores
 from spikepipe_core.store import SessionEntry, Store
 from spikepipe_core.store.files import write_json
+
+if TYPE_CHECKING:
+    from spikepipe_core.summary import SessionSummary
 
 FILE_NAME = "spikepipe.json"
 PINNED = "SPIKEPIPE_PINNED"
@@ -144,13 +146,13 @@ class Deployment(BaseModel):
         return self.n_jobs or available_cores()
 
     def effective_params(
-        self, entry: SessionEntry | None = None, typed: dict[str, Any] | None = None
+        self, entry: SessionEntry | SessionSummary | None = None, typed: dict[str, Any] | None = None
     ) -> Params:
         """The params that apply: defaults, deployment's file, session's file, command line, launchpad.
 
         Parameters
         ----------
-        entry : SessionEntry, optional
+        entry : SessionEntry or SessionSummary, optional
             Whose own params file to take into account.
         typed : dict, optional
             What a person typed into the launchpad, as a partial params file.
@@ -172,15 +174,15 @@ class Deployment(BaseModel):
         """What the run mode changes in the params, in words."""
         return apply_runmode(self._merged()[0], self.runmode)[1]
 
-    def layers(self, entry: SessionEntry | None = None) -> list[tuple[str, dict[str, Any]]]:
+    def layers(self, entry: SessionEntry | SessionSummary | None = None) -> list[tuple[str, dict[str, Any]]]:
         """The partial params that are merged over the built-in defaults, weakest first, each with its name."""
         layers = [(str(self.params_file or "the deployment's params"), self.params)]
         session_file = None if entry is None else find_session_params(entry)
         if session_file is not None:
-            layers.append((str(session_file), read_session_params(session_file)))
+            layers.append((str(session_file), read_params_file(session_file)))
         return [*layers, ("the command line", self.overrides)]
 
-    def _merged(self, entry: SessionEntry | None = None) -> tuple[Params, dict[str, str]]:
+    def _merged(self, entry: SessionEntry | SessionSummary | None = None) -> tuple[Params, dict[str, str]]:
         """The params of all files and the command line, and where each came from."""
         params, origins = merge(*self.layers(entry))
         chosen = params.spikesorting.model_copy(update={"sorter": resolve_sorter(params, self.sorter)})
@@ -193,15 +195,10 @@ def _without_input(params: Params) -> Params:
     return params.model_copy(update={"job_dispatch": dispatch})
 
 
-def find_session_params(entry: SessionEntry) -> Path | None:
+def find_session_params(entry: SessionEntry | SessionSummary) -> Path | None:
     """The session's own params file: in the folder of its raw files or above, up to the data root."""
-    for job in entry.jobs:
-        folder = (entry.data / job.files[0]).parent if job.files else entry.data
-        while folder == entry.data or entry.data in folder.parents:
-            if (folder / SESSION_PARAMS).is_file():
-                return folder / SESSION_PARAMS
-            folder = folder.parent
-    return None
+    candidates = (entry.data / folder / SESSION_PARAMS for folder in entry.folders)
+    return next((file for file in candidates if file.is_file()), None)
 
 
 def _path(variable: str) -> Path | None:

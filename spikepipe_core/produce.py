@@ -16,7 +16,6 @@ from importlib.metadata import version
 
 from spikepipe_core.errors import MissingInputError, SkippedByRule, SpikepipeError
 from spikepipe_core.params import Params
-from spikepipe_core.progress import bars_said
 from spikepipe_core.reports import write_session_reports
 from spikepipe_core.stages.stage import Built, Stage, Work
 from spikepipe_core.store import Manifest, Outcome, data_version
@@ -311,8 +310,7 @@ def _build(stage: Stage, work: Work, inputs: dict[str, str], expected: str) -> t
     draft = work.store.results.draft(work.ref(stage.name))
     began, clock = datetime.now(UTC), time.monotonic()
     try:
-        with bars_said(work.say):
-            built = stage.build(work.at(draft.path))
+        built = stage.build(work.at(draft.path))
     except BaseException:
         remove(draft.path)  # what was half written is of no use to anybody
         raise

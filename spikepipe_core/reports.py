@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from filelock import FileLock
-from pydantic import ValidationError
 
 from spikepipe_core import __version__
 from spikepipe_core.store import Manifest, Outcome, Store
 from spikepipe_core.store.files import write_json
 from spikepipe_core.store.publish import STATE
+from spikepipe_core.summary import read_truth, write_summary
 
 
 def write_session_reports(store: Store, session_folder: str) -> None:
@@ -20,12 +21,13 @@ def write_session_reports(store: Store, session_folder: str) -> None:
     lock = root / STATE / "locks" / "reports.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
-        manifests = _manifests(store, session_folder)
-        write_json(root / "processing.json", processing(manifests, _outcomes(store, session_folder)))
-        write_json(root / "visualization_output.json", visualization(manifests))
+        truth = read_truth(store, session_folder)
+        write_json(root / "processing.json", processing(truth.manifests, truth.outcomes))
+        write_json(root / "visualization_output.json", visualization(truth.manifests))
+        write_summary(store, session_folder, truth)
 
 
-def processing(manifests: list[Manifest], outcomes: list[Outcome]) -> dict[str, Any]:
+def processing(manifests: Sequence[Manifest], outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Every step that was run: its effective params, versions, start, duration and outcome."""
     made = {(m.session, m.probe, m.stage): m for m in manifests}
     steps = []
@@ -60,7 +62,7 @@ def processing(manifests: list[Manifest], outcomes: list[Outcome]) -> dict[str, 
     return {"pipeline": "spikepipe", "pipeline_version": __version__, "data_processes": steps}
 
 
-def visualization(manifests: list[Manifest]) -> dict[str, Any]:
+def visualization(manifests: Sequence[Manifest]) -> dict[str, Any]:
     """Figures by recording job and title, as paths relative to the session's results."""
     figures: dict[str, dict[str, str]] = {}
     for manifest in manifests:
@@ -69,22 +71,3 @@ def visualization(manifests: list[Manifest]) -> dict[str, Any]:
             shown = figures.setdefault(manifest.name, {})
             shown |= {figure["title"]: f"{manifest.path}/{figure['file']}" for figure in listed}
     return figures
-
-
-def _manifests(store: Store, session_folder: str) -> list[Manifest]:
-    found = []
-    for path in sorted((store.results.root / session_folder / STATE / "manifests").glob("*/*.json")):
-        if ".commit-" in path.name:
-            continue
-        try:
-            found.append(Manifest.model_validate_json(path.read_bytes()))
-        except (FileNotFoundError, ValidationError):
-            continue  # replaced while we look, or not ours: the next write of the reports sees it right
-    return sorted(found, key=lambda manifest: manifest.started)
-
-
-def _outcomes(store: Store, session_folder: str) -> list[Outcome]:
-    folder = store.results.root / session_folder / STATE / "ledger"
-    sessions = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    outcomes = [outcome for session in sessions for outcome in store.ledger.outcomes(session_folder, session)]
-    return sorted(outcomes, key=lambda outcome: outcome.at)

@@ -13,6 +13,7 @@ from typing import Any
 from spikepipe_core.produce import is_current
 from spikepipe_core.stages.stage import Stage, Work
 from spikepipe_core.store import Manifest, Outcome, digest
+from spikepipe_core.summary import changed_input
 
 MAX_NAMED = 3
 """Changed params named in a reason; the rest is counted (ours: a reason is one line of a table)."""
@@ -48,7 +49,7 @@ def why_stale(stage: Stage, work: Work, *, identity: bool = False) -> str | None
         return "params changed: " + "; ".join(_changes(made.settings, settings))
     for name, version in _inputs_now(stage, work).items():
         if made.inputs.get(name) != version:
-            return _changed_input(name, made.inputs.get(name), version)
+            return changed_input(name, made.inputs.get(name), version)
     if identity and stage.identity(work) != made.identity:
         return "the raw files or the models it was made from have changed"
     return None
@@ -122,14 +123,6 @@ def _inputs_now(stage: Stage, work: Work) -> dict[str, str | None]:
 def _version(name: str, work: Work) -> str | None:
     manifest = published(name, work)
     return None if manifest is None else manifest.data_version
-
-
-def _changed_input(name: str, before: str | None, now: str | None) -> str:
-    if now == "skipped":
-        return f"{name} is left out now"
-    if before in (None, "skipped", "missing"):
-        return f"{name} was not there when it was made"
-    return f"{name} has been made again and is another one"
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

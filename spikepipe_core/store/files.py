@@ -39,6 +39,16 @@ def _replace(path: Path, text: str) -> bool:
     return True
 
 
+def replace_file(path: Path, text: str) -> None:
+    """Write a text that can be made again: readers see the old one or the new one; a power cut may leave neither."""
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def sweep(folder: Path, name: str) -> None:
     """Remove the temporary files that killed writers of a JSON file left; `name` is a glob pattern."""
     for stale in folder.glob(f".tmp-????????-{name}"):

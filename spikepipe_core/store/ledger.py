@@ -63,6 +63,11 @@ class Ledger:
         found = [_load(path) for path in sorted(folder.glob("*/*.json"))]
         return [outcome for outcome in found if outcome is not None]
 
+    def outcomes_in(self, session_folder: str) -> list[Outcome]:
+        """All outcomes in a session folder, of every session that it holds."""
+        found = map(_load, sorted((self.root / session_folder / STATE / "ledger").glob("*/*/*.json")))
+        return [outcome for outcome in found if outcome is not None]
+
     def _path(self, session_folder: str, session: str, probe: str | None, stage: str) -> Path:
         state = self.root / session_folder / STATE
         return state / "ledger" / session / (probe or SESSION_LEVEL) / f"{stage}.json"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +86,16 @@ class Area:
             return Manifest.model_validate_json(self._manifest_path(ref).read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
+
+    def manifests(self, session_folder: str) -> list[Manifest]:
+        """The manifests of all published outputs of a session folder, oldest first, without a look at the files."""
+        found = []
+        for path in (self.root / session_folder / STATE / "manifests").glob("*/*.json"):
+            if ".commit-" not in path.name:
+                # One that is replaced while we look, or is not ours, is passed over.
+                with suppress(FileNotFoundError, ValidationError):
+                    found.append(Manifest.model_validate_json(path.read_bytes()))
+        return sorted(found, key=lambda manifest: (manifest.started, manifest.stage, manifest.name))
 
     def damage(self, ref: OutputRef, manifest: Manifest, *, thorough: bool = False) -> str | None:
         """What is wrong with a published output, in words; None if all is well."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,6 +29,15 @@ class SessionEntry(BaseModel):
     def probes(self) -> tuple[str, ...]:
         """Probe keys of the session, in order."""
         return tuple(job.probe for job in self.jobs)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Folders of the raw files and those above, up to the data root (``.``) and relative to it; nearest first."""
+        found: dict[str, None] = {}
+        for job in self.jobs:
+            above = PurePosixPath(job.files[0]).parents if job.files else [PurePosixPath(".")]
+            found |= dict.fromkeys(map(str, above))
+        return tuple(found)
 
     def job(self, probe: str) -> RecordingJob | None:
         """The recording job of a probe, None if the session has no such probe."""
@@ -80,6 +89,13 @@ class Registry:
     def read(self, session_folder: str, session: str) -> SessionEntry | None:
         """The entry of a session whose folder is known, None if it was never registered."""
         return _load(self._path(session_folder, session))
+
+    def sessions_in(self, session_folder: str) -> list[SessionEntry]:
+        """The sessions registered in one session folder, ordered by key."""
+        found = [
+            _load(path) for path in sorted((self.root / session_folder / STATE / "sessions").glob("*.json"))
+        ]
+        return [entry for entry in found if entry]
 
     def find(self, session: str) -> SessionEntry | None:
         """The session's entry, None if it was never registered."""
