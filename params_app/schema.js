@@ -302,6 +302,151 @@ window.paramsSchema = {
           "default": null,
           "description": "A pipeline of your own: SpikeInterface step names, in order, each with its keyword arguments. It replaces filter, phase shift, bad channels and referencing; {} means no step at all. null: the default pipeline."
         },
+        "remove_stimulation_artifacts": {
+          "anyOf": [
+            {
+              "additionalProperties": false,
+              "description": "Removal of the artifacts of electrical or optical stimulation, around event times that a file gives.",
+              "properties": {
+                "events_file": {
+                  "anyOf": [
+                    {
+                      "minLength": 1,
+                      "type": "string"
+                    },
+                    {
+                      "type": "null"
+                    }
+                  ],
+                  "default": null,
+                  "description": "File with the event times: a table (.csv, .tsv) or an NWB file (.nwb, .nwb.zarr). It is looked for in the folder of the raw files and in those above it, up to the data folder; the deployment's params may hold an absolute path. null: the TTL events that Open Ephys recorded beside the signal."
+                },
+                "events": {
+                  "anyOf": [
+                    {
+                      "type": "string"
+                    },
+                    {
+                      "type": "null"
+                    }
+                  ],
+                  "default": null,
+                  "description": "Which of its events: a column of the table, an object in the NWB file, or a TTL line ('2', or '<stream folder>/2'). null: the only ones there are; of a table the columns start_time and stop_time, else the first column."
+                },
+                "edge": {
+                  "default": "rising",
+                  "description": "Which edges of a TTL line of Open Ephys are events.",
+                  "enum": [
+                    "rising",
+                    "falling",
+                    "both"
+                  ],
+                  "type": "string"
+                },
+                "times_from": {
+                  "default": "clock",
+                  "description": "What the times (s) in a file count from. 'clock': the recording's own clock, on which its spike times are; 'start': the first sample of the raw recording.",
+                  "enum": [
+                    "clock",
+                    "start"
+                  ],
+                  "type": "string"
+                },
+                "ms_before": {
+                  "default": 0.5,
+                  "description": "Removed before each event (or interval), in ms.",
+                  "minimum": 0,
+                  "type": "number"
+                },
+                "ms_after": {
+                  "default": 3.0,
+                  "description": "Removed after each event (or interval), in ms.",
+                  "minimum": 0,
+                  "type": "number"
+                },
+                "mode": {
+                  "default": "linear",
+                  "description": "'linear' and 'cubic' bridge the gap before the temporal filter, which then has nothing to ring with. 'zeros' (the only mode for intervals besides 'linear'), and 'median' and 'average' (the mean artifact is subtracted, spikes under it are kept), act on the filtered traces.",
+                  "enum": [
+                    "linear",
+                    "cubic",
+                    "zeros",
+                    "median",
+                    "average"
+                  ],
+                  "type": "string"
+                }
+              },
+              "type": "object"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "description": "Take out stimulation artifacts around the events of a file. null: none are."
+        },
+        "blank_saturation": {
+          "anyOf": [
+            {
+              "additionalProperties": false,
+              "description": "Silencing of stretches in which the amplifiers were saturated, after all other steps.",
+              "properties": {
+                "saturation_threshold_uV": {
+                  "anyOf": [
+                    {
+                      "exclusiveMinimum": 0,
+                      "type": "number"
+                    },
+                    {
+                      "type": "null"
+                    }
+                  ],
+                  "default": null,
+                  "description": "A sample beyond this (uV, raw signal) is saturated. null: what the probe's metadata say, which Neuropixels have."
+                },
+                "diff_threshold_uV": {
+                  "anyOf": [
+                    {
+                      "exclusiveMinimum": 0,
+                      "type": "number"
+                    },
+                    {
+                      "type": "null"
+                    }
+                  ],
+                  "default": null,
+                  "description": "A step between two samples of more than this (uV) is saturation too. null: not looked at; the IBL takes 300 for Neuropixels 1.0."
+                },
+                "proportion": {
+                  "default": 0.2,
+                  "description": "Share of channels that must be saturated at the same time.",
+                  "exclusiveMaximum": 1,
+                  "exclusiveMinimum": 0,
+                  "type": "number"
+                },
+                "ms_before": {
+                  "default": 5.0,
+                  "description": "Silenced before each stretch, in ms: as long as the temporal filter rings, about 5 ms at 300 Hz.",
+                  "minimum": 0,
+                  "type": "number"
+                },
+                "ms_after": {
+                  "default": 5.0,
+                  "description": "Silenced after each stretch, in ms.",
+                  "minimum": 0,
+                  "type": "number"
+                }
+              },
+              "type": "object"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "description": "Silence stretches in which the amplifiers were saturated; {} takes the probe's own limit. Reads the whole recording once more. null: nothing is silenced."
+        },
         "denoising_strategy": {
           "default": "cmr",
           "description": "'cmr': common reference (common_reference); 'destripe': highpass_spatial_filter.",
@@ -321,7 +466,7 @@ window.paramsSchema = {
           "type": "string"
         },
         "highpass_filter": {
-          "additionalProperties": false,
+          "additionalProperties": true,
           "description": "The filter when filter_type is 'highpass'.",
           "properties": {
             "freq_min": {
@@ -340,7 +485,7 @@ window.paramsSchema = {
           "type": "object"
         },
         "bandpass_filter": {
-          "additionalProperties": false,
+          "additionalProperties": true,
           "description": "The filter when filter_type is 'bandpass'.",
           "properties": {
             "freq_min": {
@@ -365,7 +510,7 @@ window.paramsSchema = {
           "type": "object"
         },
         "phase_shift": {
-          "additionalProperties": false,
+          "additionalProperties": true,
           "description": "Correction of the ADCs' sampling times.",
           "properties": {
             "margin_ms": {
@@ -378,7 +523,7 @@ window.paramsSchema = {
           "type": "object"
         },
         "detect_bad_channels": {
-          "additionalProperties": false,
+          "additionalProperties": true,
           "description": "How bad channels are found.",
           "properties": {
             "method": {
@@ -457,7 +602,7 @@ window.paramsSchema = {
           "type": "number"
         },
         "common_reference": {
-          "additionalProperties": false,
+          "additionalProperties": true,
           "description": "The reference when denoising_strategy is 'cmr'.",
           "properties": {
             "reference": {
@@ -482,7 +627,7 @@ window.paramsSchema = {
           "type": "object"
         },
         "highpass_spatial_filter": {
-          "additionalProperties": false,
+          "additionalProperties": true,
           "description": "The spatial filter when denoising_strategy is 'destripe'.",
           "properties": {
             "n_channel_pad": {

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 OK, FAILED, USAGE = 0, 1, 2
 
 SORTERS = ("kilosort4", "kilosort25", "spykingcircus2", "lupin")
-DEMO_FORMATS = ("spikeglx", "openephys", "nwb", "nwb-zarr", "aind")
+DEMO_FORMATS = ("spikeglx", "openephys", "nwb", "nwb-zarr", "aind", "spikeinterface")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,6 +21,7 @@ from spikepipe_core.params import (
     apply_runmode,
     merge,
     read_params_file,
+    read_session_params,
     resolve_sorter,
 )
 from spikepipe_core.resources import available_cores
@@ -179,7 +180,7 @@ class Deployment(BaseModel):
         layers = [(str(self.params_file or "the deployment's params"), self.params)]
         session_file = None if entry is None else find_session_params(entry)
         if session_file is not None:
-            layers.append((str(session_file), read_params_file(session_file)))
+            layers.append((str(session_file), read_session_params(session_file)))
         return [*layers, ("the command line", self.overrides)]
 
     def _merged(self, entry: SessionEntry | SessionSummary | None = None) -> tuple[Params, dict[str, str]]:

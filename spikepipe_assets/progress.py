@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from types import TracebackType
@@ -13,6 +14,11 @@ from rich.console import Console
 from rich.markup import escape
 
 POLL_S = 0.5
+
+PERCENT = re.compile(r": (\d+) % after ")
+"""How `spikepipe_core.progress` says how far a step is."""
+
+BAR_WIDTH = 20
 
 MARKS = {"made": "[green]✓[/]", "reused": "[cyan]=[/]", "skipped": "[yellow]-[/]", "failed": "[red]✗[/]"}
 
@@ -38,6 +44,7 @@ class RunProgress:
         self._stopping = False
         self._running: dict[str, float] = {}
         self._doing: dict[str, str] = {}
+        self._bars: dict[str, str] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
@@ -79,9 +86,7 @@ class RunProgress:
             self._stopping |= "steps_interrupted" in getattr(data, "metadata", {})
             return
         if event is None:
-            self._doing[step] = entry.user_message
-            if step in self._running and not entry.user_message.startswith(f"{step}: "):
-                self._print(f"  [dim]{step}: {escape(entry.user_message)}[/]")
+            self._say(step, entry.user_message)
         elif event.event_type is DagsterEventType.STEP_START:
             self._running[step] = time.monotonic()
         elif event.event_type is DagsterEventType.ASSET_MATERIALIZATION:
@@ -98,14 +103,35 @@ class RunProgress:
             description = failure.user_failure_data.description if failure.user_failure_data else None
             self._end(step, "failed", description or (failure.error.message if failure.error else "failed"))
 
+    def _say(self, step: str, words: str) -> None:
+        """A step's own words; how far it is, is a bar where there is a terminal."""
+        percent = PERCENT.search(words)
+        if percent and self._console.is_terminal:
+            self._bars[step] = f"{words.split(':', 1)[0]} {_bar(int(percent[1]))}"
+            return
+        self._doing[step] = words
+        self._bars.pop(step, None)
+        if step in self._running and not words.startswith(f"{step}: "):
+            self._print(f"  [dim]{step}: {escape(words)}[/]")
+
     def _end(self, step: str, how: str, words: str) -> None:
         began = self._running.pop(step, None)
+        self._bars.pop(step, None)
         took = "" if began is None or how == "reused" else f" [dim]({time.monotonic() - began:.0f} s)[/]"
         self._print(f"{MARKS[how]} {self._label} [bold]{step}[/]: {escape(words.strip())}{took}")
 
     def _now(self) -> str:
-        going = [f"{step} {time.monotonic() - began:.0f} s" for step, began in self._running.items()]
+        going = [
+            f"{step} {time.monotonic() - began:.0f} s {self._bars.get(step, '')}".rstrip()
+            for step, began in self._running.items()
+        ]
         return f"{self._label}: {', '.join(going) or 'waiting'}"
 
     def _print(self, text: str) -> None:
         self._console.print(text, soft_wrap=True)
+
+
+def _bar(percent: int) -> str:
+    """A bar for the status line."""
+    full = round(BAR_WIDTH * percent / 100)
+    return f"[cyan]{'━' * full}[/][dim]{'━' * (BAR_WIDTH - full)}[/] {percent} %"

@@ -1,6 +1,7 @@
 """The graph: all stages, each after those it depends on. A new stage is a module and a line here."""
 
 from spikepipe_core.stages import (
+    clock,
     curation,
     figures,
     lfp,
@@ -18,6 +19,7 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         recording.STAGE,
+        clock.STAGE,
         figures.RAW_STAGE,
         quality_control.RAW_STAGE,
         lfp.STAGE,

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from spikepipe_core.ingest.clock import ClockDifference
+
 LABEL_COLORS = {"good": "#8c8c8c", "dead": "#000000", "noise": "#d55e00", "out": "#0072b2"}
 """Colours that colour-blind people tell apart (Okabe and Ito 2008)."""
 
@@ -65,6 +67,33 @@ def motion_picture(motion: Motion) -> bytes:
     axes.set_ylabel("displacement (µm)")
     if len(motion.spatial_bins_um) <= 6:
         axes.legend(title="depth", fontsize=7, title_fontsize=7, frameon=False)
+    return _png(figure)
+
+
+def clock_picture(differences: Mapping[str, ClockDifference]) -> bytes:
+    """Difference of the probe's clock from others over time, as PNG; each from what it is at the start.
+
+    Parameters
+    ----------
+    differences : mapping of str to ClockDifference
+        By the name of the other stream.
+    """
+    figure, axes = _axes(5.6, 3.0)
+    for index, (name, one) in enumerate(differences.items()):
+        minutes = (one.times_s - one.times_s[0]) / 60
+        label = f"{name}: {one.offset_ms:+.2f} ms, {one.drift_ppm:+.2f} ppm"
+        drawn = one.difference_ms - one.offset_ms
+        axes.plot(minutes, drawn, ".", ms=3, color=f"C{index % 10}", label=label)
+    axes.axhline(0, lw=0.8, color="0.7", zorder=0)
+    axes.set_xlabel("time (min)")
+    axes.set_ylabel("drift (ms)")
+    figure.legend(
+        loc="outside upper left",
+        fontsize=8,
+        frameon=False,
+        title="against: offset at the start, drift",
+        title_fontsize=8,
+    )
     return _png(figure)
 
 

@@ -16,6 +16,7 @@ from importlib.metadata import version
 
 from spikepipe_core.errors import MissingInputError, SkippedByRule, SpikepipeError
 from spikepipe_core.params import Params
+from spikepipe_core.progress import bars_said
 from spikepipe_core.reports import write_session_reports
 from spikepipe_core.stages.stage import Built, Stage, Work
 from spikepipe_core.store import Manifest, Outcome, data_version
@@ -310,7 +311,8 @@ def _build(stage: Stage, work: Work, inputs: dict[str, str], expected: str) -> t
     draft = work.store.results.draft(work.ref(stage.name))
     began, clock = datetime.now(UTC), time.monotonic()
     try:
-        built = stage.build(work.at(draft.path))
+        with bars_said(work.say):
+            built = stage.build(work.at(draft.path))
     except BaseException:
         remove(draft.path)  # what was half written is of no use to anybody
         raise

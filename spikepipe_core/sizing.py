@@ -39,6 +39,7 @@ class Memory:
 
 _STAGES = {
     "recording": Memory(1.0),
+    "clock_report": Memory(1.0),
     "raw_figures": Memory(1.0, 0.1),
     "raw_quality_control": Memory(1.0, 0.2),
     "lfp": Memory(1.0, 0.4),

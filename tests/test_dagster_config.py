@@ -95,7 +95,7 @@ def test_free_objects_and_mixed_types_take_what_the_models_take():
         ("preprocessing", {"filter_typ": "highpass"}),
         ("preprocessing", {"filter_type": "lowpass"}),
         ("preprocessing", {"highpass_filter": {"freq_min": "300"}}),
-        ("preprocessing", {"highpass_filter": {"freq_mim": 300}}),
+        ("preprocessing", {"motion_correction": {"prset": "dredge"}}),
         ("postprocessing", {"extensions": {"quality_metrics": {"metric_names": ["snrr"]}}}),
         ("postprocessing", {"extensions": {"random_spikes": None}}),
         ("visualization", {"drift": {"n_skip": 1.5}}),

@@ -14,6 +14,7 @@ from spikepipe_core.store import session_entries
 
 GRAPH = {
     "recording": set(),
+    "clock_report": {"recording"},
     "raw_figures": {"recording"},
     "raw_quality_control": {"recording"},
     "lfp": {"recording"},

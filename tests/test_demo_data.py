@@ -1,4 +1,4 @@
-"""The demo session is real SpikeGLX data, with the ground truth it says it has."""
+"""The demo session is real data of every format, with the ground truth it says it has."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import spikeinterface.core as si
 import spikeinterface.extractors as se
 import spikeinterface.preprocessing as spre
 
-from spikepipe_core.demo import ground_truth_folder, read_ground_truth, write_demo_session
+from spikepipe_core.demo import FORMATS, ground_truth_folder, read_ground_truth, write_demo_session
 from spikepipe_core.demo.simulation import ProbeSimulation
 from spikepipe_core.demo.spikeglx import sample_shifts
 from spikepipe_core.errors import BadDataError, ParamsError
-from spikepipe_core.ingest import discover
+from spikepipe_core.ingest import discover, load
+from spikepipe_core.ingest.openephys_events import event_times
 from spikepipe_core.params import JobDispatchParams
 
 SMALL = {"probes": 2, "seconds": 4.0, "channels": (16, 12)}
@@ -181,3 +182,95 @@ def test_all_wrong_values_are_said_at_once(tmp_path):
 def test_ground_truth_of_something_else_is_refused(tmp_path):
     with pytest.raises(BadDataError, match="no ground truth"):
         read_ground_truth(tmp_path)
+
+
+# --- every format -------------------------------------------------------------------------------------------
+
+NOT_READ_YET = {"nwb-zarr"}
+OTHERS = [name for name in FORMATS if name != "spikeglx" and name not in NOT_READ_YET]
+TINY = {"probes": 2, "seconds": 1.0, "channels": (16, 12)}
+
+
+@pytest.fixture(scope="module")
+def in_every_format(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("formats")
+    return {name: write_demo_session(folder / name, **TINY, format=name) for name in FORMATS}
+
+
+def _loaded(session: Path):
+    found = discover(session.parent, JobDispatchParams())
+    assert all(job.problem is None for job in found.jobs), found.jobs
+    return {(job.session, job.probe): (job, load(job, found.data_root)) for job in found.jobs}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_same_session_in_every_format(in_every_format, name):
+    expected, found = _loaded(in_every_format["spikeglx"]), _loaded(in_every_format[name])
+    assert list(found) == list(expected) == [("demo_g0", "imec0"), ("demo_g0", "imec1")]
+    for key, (job, loaded) in found.items():
+        assert job.reader == name.partition("-")[0]
+        for ours, theirs in zip(
+            (loaded.recording, loaded.lfp),
+            (expected[key][1].recording, expected[key][1].lfp),
+            strict=True,
+        ):
+            assert ours.get_dtype() == "int16"
+            assert np.array_equal(ours.get_traces(), theirs.get_traces())
+            assert np.array_equal(ours.get_channel_locations(), theirs.get_channel_locations())
+            assert np.allclose(ours.get_channel_gains(), theirs.get_channel_gains())
+            assert np.array_equal(ours.get_times(), theirs.get_times())
+            assert ours.get_sampling_frequency() == theirs.get_sampling_frequency()
+        shifts = [one.recording.get_property("inter_sample_shift") for one in (loaded, expected[key][1])]
+        assert np.allclose(*shifts)
+
+
+@pytest.mark.parametrize("name", ["spikeglx", *OTHERS])
+def test_ground_truth_names_channels_as_the_reader_does(in_every_format, name):
+    truths = {}
+    for (_, probe), (_, loaded) in _loaded(in_every_format[name]).items():
+        sorting, facts = read_ground_truth(ground_truth_folder(in_every_format[name].parent, probe))
+        ids = set(loaded.recording.channel_ids)
+        assert ids.issuperset(facts.dead_channels + facts.noisy_channels)
+        assert ids.issuperset(unit.best_channel for unit in facts.units)
+        truths[probe] = sorting.to_spike_vector()["sample_index"]
+        traces = loaded.recording.get_traces(return_in_uV=True)
+        [dead] = np.flatnonzero(loaded.recording.channel_ids == facts.dead_channels[0])
+        assert traces[:, dead].std() < 3
+    assert len(truths) == 2
+
+
+def test_spikeinterface_reads_the_open_ephys_session_the_same(in_every_format):
+    session = in_every_format["openephys"]
+    for job, loaded in _loaded(session).values():
+        theirs = se.read_openephys(session, stream_name=job.stream, load_sync_timestamps=True)
+        assert np.array_equal(theirs.get_traces(), loaded.recording.get_traces())
+        assert np.array_equal(theirs.get_channel_locations(), loaded.recording.get_channel_locations())
+        assert np.array_equal(theirs.get_times(), loaded.recording.get_times())
+
+
+def test_open_ephys_events_are_the_sync_line(in_every_format):
+    job, _ = _loaded(in_every_format["openephys"])["demo_g0", "imec0"]
+    lines = {line.stream: line for line in event_times(job, in_every_format["openephys"].parent)}
+    edges = lines["Neuropix-PXI-100.imec0-AP"]
+    assert edges.falling_s.tolist() == [0.5]
+    assert lines["Neuropix-PXI-100.imec0-LFP"].falling_samples.tolist() == [1_250]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_says_that_it_is_simulated_and_names_nothing_of_this_machine(in_every_format, name):
+    session = in_every_format[name]
+    files = [session] if session.is_file() else [path for path in session.rglob("*") if path.is_file()]
+    content = b"".join(path.read_bytes() for path in files)
+    assert b"imulated by spikepipe" in content
+    assert str(session.parent.parent).encode() not in content
+
+
+def test_the_command_line_offers_every_format():
+    from spikepipe_assets.cli import DEMO_FORMATS
+
+    assert tuple(FORMATS) == DEMO_FORMATS
+
+
+def test_an_unknown_format_is_refused(tmp_path):
+    with pytest.raises(ParamsError, match="format = 'plexon'; use one of spikeglx, openephys"):
+        write_demo_session(tmp_path / "x", format="plexon")

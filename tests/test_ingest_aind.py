@@ -347,6 +347,13 @@ def test_a_broken_lfp_store_is_a_problem_of_its_probe(copy):
     assert re.search(r"imec0-LFP\.zarr has no traces", _jobs(copy)[f"{copy.name}/imec0"].problem)
 
 
+def test_a_store_that_was_copied_in_part_is_not_read_as_zeros(copy):
+    [job] = discover(copy, JobDispatchParams()).jobs
+    next((_compressed(copy) / AP / "traces_seg0").glob("0*")).unlink()
+    with pytest.raises(BadDataError, match=r"0 of 1 chunks: it was not copied completely"):
+        load_recording(job, copy)
+
+
 def test_links_in_a_store_are_not_followed(copy):
     [job] = discover(copy, JobDispatchParams()).jobs
     chunk = _compressed(copy) / AP / "traces_seg0" / "0.0"

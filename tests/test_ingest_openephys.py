@@ -642,6 +642,20 @@ def test_files_of_times_that_are_not_there(tmp_path, present, first_s, is_explic
 
 
 @needs_shared
+def test_joined_recordings_of_which_one_has_times(tmp_path):
+    node, stream = _stream_of(tmp_path)
+    write_recording(node, [stream])
+    second = write_recording(node, [stream], recording=2)
+    (second.parent / "recording1/continuous" / stream.folder_name / "timestamps.npy").unlink()
+    [job] = discover(node.parent, JobDispatchParams(split_groups=False, split_segments=False)).jobs
+    recording = load_recording(job, node.parent)
+    assert [recording.has_time_vector(segment) for segment in (0, 1)] == [False, True]
+    assert recording.get_times(segment_index=1)[0] == pytest.approx(0.25 + 1_000 / 30_000)
+    again = si.load(recording.to_dict(recursive=True))
+    assert np.array_equal(again.get_times(segment_index=1), recording.get_times(segment_index=1))
+
+
+@needs_shared
 @pytest.mark.parametrize("synchronized", [True, False])
 def test_before_0_6_timestamps_are_sample_numbers(tmp_path, synchronized):
     node, stream = _stream_of(tmp_path)
@@ -686,7 +700,8 @@ def test_clocks_of_a_session_are_its_synchronized_times():
     job = discover(folder, JobDispatchParams()).jobs[0]
     clocks = OpenEphysReader().clocks(job, 0, folder)
     assert set(clocks) == {job.stream, "Record Node 101#NI-DAQmx-103.PXIe-6341"}
-    assert clocks[job.stream].shared_s[0] == pytest.approx(62.1066)
+    assert clocks[job.stream].start_s == clocks[job.stream].times.shared_s[0] == pytest.approx(62.1066)
+    assert clocks[job.stream].pulses.source == "TTL line 1"
 
 
 # --- GUI 0.4 and 0.5 ----------------------------------------------------------------------------------------
@@ -828,6 +843,10 @@ def _no_positions(copy):
     settings.write_text(re.sub(r"<ELECTRODE_YPOS.*?/>", "", settings.read_text(), count=1, flags=re.DOTALL))
 
 
+def _no_gain(copy):
+    _edited(copy, lambda oebin: oebin["continuous"][0]["channels"][2].update(units="furlong"))
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -846,6 +865,7 @@ def _no_positions(copy):
         (_link_out, r"leads out of the data folder"),
         (_unknown_model, r"model 'NP9999'.*probe_paths"),
         (_no_positions, r"gives no positions.*probe_paths"),
+        (_no_gain, r"bit_volts and units='furlong' of AP3 .*Correct them"),
     ],
 )
 def test_a_broken_probe_says_why_and_the_other_goes_on(copy, damage, said):

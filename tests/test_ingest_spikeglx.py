@@ -15,7 +15,7 @@ import spikeinterface.extractors as se
 import spikeinterface.preprocessing as spre
 
 from spikepipe_core.demo import write_demo_session
-from spikepipe_core.errors import BadDataError, NotAvailableError
+from spikepipe_core.errors import BadDataError
 from spikepipe_core.ingest import (
     RecordingJob,
     clip,
@@ -409,7 +409,7 @@ def test_bad_folders(tmp_path, demo):
         discover(tmp_path, JobDispatchParams())
     with pytest.raises(BadDataError, match="spikeglx reader"):
         discover(tmp_path, JobDispatchParams(input="spikeglx"))
-    with pytest.raises(NotAvailableError, match=r"'spikeinterface'.*no reader"):
+    with pytest.raises(BadDataError, match=r"spikeinterface reader could process.* It looks like spikeglx"):
         discover(demo, JobDispatchParams(input="spikeinterface"))
 
 

@@ -57,6 +57,16 @@ BEYOND_THE_DOCUMENT = {
     "postprocessing.extensions.valid_unit_periods",
     "preprocessing.t_start",
     "preprocessing.t_stop",
+    "preprocessing.remove_stimulation_artifacts",
+    *(
+        f"preprocessing.remove_stimulation_artifacts.{key}"
+        for key in ("events_file", "events", "edge", "times_from", "ms_before", "ms_after", "mode")
+    ),
+    "preprocessing.blank_saturation",
+    *(
+        f"preprocessing.blank_saturation.{key}"
+        for key in ("saturation_threshold_uV", "diff_threshold_uV", "proportion", "ms_before", "ms_after")
+    ),
 }
 """Keys of ours that the document of the params file does not have (a sorter's own and job_kwargs' apart)."""
 

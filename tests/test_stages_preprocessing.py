@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import spikeinterface.extractors as se
 import spikeinterface.preprocessing as spre
 
 from spikepipe_core.demo import ground_truth_folder, read_ground_truth
-from spikepipe_core.errors import ParamsError, SkippedByRule
+from spikepipe_core.errors import ParamsError, SkippedByRule, StageFailedError
 from spikepipe_core.produce import produce
+from spikepipe_core.stages.chain import write_chain
 from spikepipe_core.stages.preprocessing import LABEL_PROPERTY, preprocess
 
 DEAD, NOISY = "imec0.ap#AP8", "imec0.ap#AP10"
@@ -65,7 +67,7 @@ def test_defaults_equal_plain_spikeinterface(raw, labels, section):
     ours = preprocess(raw, section())
     assert_same(ours.recording, plain)
     assert np.abs(traces(ours.recording)).max() > 20, "there is a signal to compare"
-    assert ours.steps == (
+    assert ours.step_names == (
         "highpass_filter",
         "phase_shift",
         "detect_bad_channels",
@@ -95,15 +97,41 @@ def test_destripe_equals_plain_spikeinterface(raw, labels, section):
     ).remove_channels([DEAD, NOISY])
     ours = preprocess(raw, section(denoising_strategy="destripe"))
     assert_same(ours.recording, plain)
-    assert ours.steps[-3:] == ("interpolate_bad_channels", "highpass_spatial_filter", "remove_bad_channels")
+    assert ours.step_names[-3:] == (
+        "interpolate_bad_channels",
+        "highpass_spatial_filter",
+        "remove_bad_channels",
+    )
     again = preprocess(raw, section(denoising_strategy="destripe"))
     assert np.array_equal(traces(ours.recording), traces(again.recording)), "nothing is drawn at random"
+
+
+def test_steps_carry_the_parameters_that_were_used(raw, labels, section):
+    ours = preprocess(raw, section(denoising_strategy="destripe"))
+    used = {step.name: step.parameters for step in ours.steps}
+    assert used["highpass_filter"] == {"freq_min": 300.0, "margin_ms": 5.0}
+    assert used["highpass_spatial_filter"]["n_channel_pad"] == 16, (
+        "a short probe has no 60 channels to mirror"
+    )
+    assert used["interpolate_bad_channels"] == {"bad_channel_ids": [DEAD, NOISY]}
+    assert used["detect_bad_channels"]["seed"] == 0
+
+
+def test_further_arguments_reach_the_step(raw, labels, section):
+    params = section(
+        highpass_filter={"ftype": "bessel", "filter_order": 3},
+        common_reference={"reference": "local", "local_radius": [30, 80]},
+    )
+    plain = spre.highpass_filter(raw, freq_min=300.0, margin_ms=5.0, ftype="bessel", filter_order=3)
+    plain = spre.phase_shift(plain, margin_ms=100.0).remove_channels([DEAD, NOISY])
+    plain = spre.common_reference(plain, reference="local", operator="median", local_radius=[30, 80])
+    assert_same(preprocess(raw, params).recording, plain)
 
 
 def test_without_declared_sampling_offsets_nothing_is_shifted(raw, labels, section):
     bare = raw.clone()
     bare.delete_property("inter_sample_shift")
-    assert "phase_shift" not in preprocess(bare, section()).steps
+    assert "phase_shift" not in preprocess(bare, section()).step_names
 
 
 def test_unsigned_counts_are_centred(raw, labels, section):
@@ -133,6 +161,49 @@ def test_bad_channels_are_found_and_removed_as_labelled(preprocessed_session, de
     assert "channel labels" in manifest.pictures
 
 
+def test_every_argument_reaches_the_detection(raw, section, monkeypatch):
+    seen = {}
+
+    def detect(recording, **given):
+        seen.update(given)
+        return [], np.array(["good"] * recording.get_num_channels())
+
+    monkeypatch.setattr(spre, "detect_bad_channels", detect)
+    asked = {
+        "method": "mad", "dead_channel_threshold": -0.4, "noisy_channel_threshold": 2.0,
+        "outside_channel_threshold": -0.2, "outside_channels_location": "both", "n_neighbors": 12, "seed": None,
+        "std_mad_threshold": 4.0,
+    }  # fmt: skip
+    preprocess(raw, section(detect_bad_channels=asked, highpass_filter={"freq_min": 250.0}), {"n_jobs": 1})
+    assert seen == {**asked, "highpass_filter_cutoff": 250.0, "job_kwargs": {"n_jobs": 1}}
+
+
+def test_channels_are_labelled_once_for_preprocessing_and_quality_control(
+    demo_data, make_work, tmp_path, monkeypatch
+):
+    from spikepipe_core.stages import bad_channels
+    from spikepipe_core.stages.quality_control import RAW_STAGE
+
+    asked = []
+
+    def label(recording, params, job_kwargs):
+        asked.append(recording)
+        return dict.fromkeys(map(str, recording.channel_ids), "good") | {DEAD: "dead"}
+
+    monkeypatch.setattr(bad_channels, "label_channels", label)
+    work = make_work(demo_data, tmp_path / "results")
+    work = replace(work, stages={**work.stages, RAW_STAGE.name: RAW_STAGE})
+    produce(work.stages["recording"], work)
+    judged = produce(RAW_STAGE, work)
+    made = produce(work.stages["preprocessed_recording"], work)
+    assert len(asked) == 1
+    assert made.manifest.summary["channels_dead"] == judged.manifest.summary["dead_channels"] == 1
+    section = work.params.preprocessing.model_copy(update={"filter_type": "bandpass"})
+    other = replace(work, params=work.params.model_copy(update={"preprocessing": section}))
+    produce(work.stages["preprocessed_recording"], other)
+    assert len(asked) == 2, "another filter, other labels"
+
+
 def test_bad_channels_may_be_kept_and_do_not_disturb_the_good_ones(raw, labels, section):
     kept = preprocess(raw, section(remove_bad_channels=False)).recording
     assert list(kept.channel_ids) == list(raw.channel_ids)
@@ -144,7 +215,7 @@ def test_bad_channels_may_be_kept_and_do_not_disturb_the_good_ones(raw, labels, 
 def test_kept_bad_channels_are_interpolated_by_destriping(raw, labels, section):
     ours = preprocess(raw, section(remove_bad_channels=False, denoising_strategy="destripe"))
     assert list(ours.recording.channel_ids) == list(raw.channel_ids)
-    assert ours.steps[-2:] == ("interpolate_bad_channels", "highpass_spatial_filter")
+    assert ours.step_names[-2:] == ("interpolate_bad_channels", "highpass_spatial_filter")
 
 
 @pytest.mark.parametrize(("remove", "channels"), [(True, 12), (False, 14)])
@@ -161,9 +232,13 @@ def test_too_many_bad_channels_skip_the_recording(raw, labels, section):
         preprocess(raw, section(max_bad_channel_fraction=0.1))
     for words in ("2 of 16 channels", "12%", "preprocessing.max_bad_channel_fraction = 0.1"):
         assert words in skipped.value.reason
+    assert preprocess(raw, section(max_bad_channel_fraction=0.125)), "2 of 16 are not more than that"
     labels.update(dict.fromkeys(labels, "out"))
     with pytest.raises(SkippedByRule, match="every channel"):
         preprocess(raw, section())
+    labels.update(dict.fromkeys(labels, "noise"))
+    with pytest.raises(SkippedByRule, match="all 16 channels are dead or noisy"):
+        preprocess(raw, section(max_bad_channel_fraction=1.0))
 
 
 def test_too_short_a_recording_is_skipped(raw, section):
@@ -174,6 +249,35 @@ def test_too_short_a_recording_is_skipped(raw, section):
     )
 
 
+def test_a_debug_run_is_not_too_short(demo_data, make_work, tiny_params, tmp_path):
+    params = tiny_params(
+        job_dispatch={"debug": True, "debug_duration": 2.0}, preprocessing={"min_preprocessing_duration": 120}
+    )
+    work = make_work(demo_data, tmp_path / "results", params)
+    produce(work.stages["recording"], work)
+    made = produce(work.stages["preprocessed_recording"], work)
+    assert made.manifest.summary["duration_s"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("channels", "steps"), [(1, ()), (2, ("common_reference",)), (3, ("common_reference",))]
+)
+def test_few_channels_are_not_judged_and_one_is_no_reference_of_itself(raw, section, channels, steps):
+    few = raw.select_channels(raw.channel_ids[:channels])
+    ours = preprocess(few, section())
+    assert ours.step_names == ("highpass_filter", "phase_shift", *steps)
+    assert ours.channel_labels == {}
+    assert np.abs(traces(ours.recording)).max() > 5, "there is something left"
+
+
+def test_without_gains_the_remedy_is_named(raw, section):
+    bare = raw.clone()
+    bare.delete_property("gain_to_uV")
+    with pytest.raises(ParamsError, match=r"gain_to_uV.*'mad'"):
+        preprocess(bare, section())
+    assert preprocess(bare, section(detect_bad_channels={"method": "mad"})).channel_labels
+
+
 # --- a pipeline of one's own, and bad params -----------------------------------------------------------------
 
 
@@ -182,14 +286,90 @@ def test_a_custom_pipeline_replaces_the_default_one(raw, section):
     ours = preprocess(raw, section(custom_preprocessing_pipeline=pipeline))
     plain = spre.common_reference(spre.bandpass_filter(raw, freq_min=500.0, freq_max=4000.0))
     assert_same(ours.recording, plain)
-    assert ours.steps == ("bandpass_filter", "common_reference")
+    assert ours.step_names == ("bandpass_filter", "common_reference")
     assert ours.channel_labels == {}
 
 
 def test_an_empty_custom_pipeline_does_nothing(raw, section):
     ours = preprocess(raw, section(custom_preprocessing_pipeline={}))
     assert ours.recording is raw
-    assert ours.steps == ()
+    assert ours.step_names == ()
+
+
+STEPS = {
+    "filter": {"band": [300.0, 3000.0], "margin_ms": 5.0},
+    "bandpass_filter": {},
+    "notch_filter": {"freq": 1000.0},
+    "gaussian_filter": {"freq_min": 300.0, "freq_max": 3000.0},
+    "normalize_by_quantile": {},
+    "scale": {"gain": 2.0, "dtype": "float32"},
+    "center": {},
+    "zscore": {},
+    "whiten": {"dtype": "float32", "int_scale": None},
+    "common_reference": {},
+    "phase_shift": {},
+    "detect_and_remove_bad_channels": {"method": "mad"},
+    "detect_and_interpolate_bad_channels": {"method": "mad"},
+    "detect_and_remove_artifacts": {"method": "envelope", "method_kwargs": {"detect_threshold": 2.0}},
+    "rectify": {},
+    "clip": {"a_min": -50, "a_max": 50},
+    "blank_saturation": {"quantile_threshold": 0.01, "direction": "both"},
+    "silence_periods": {"list_periods": [[[29_000, 30_500]]]},
+    "remove_artifacts": {"list_triggers": [[29_000, 30_000, 31_000]], "mode": "median"},
+    "resample": {"resample_rate": 15_000.0},
+    "decimate": {"decimation_factor": 2},
+    "highpass_spatial_filter": {"n_channel_pad": 8},
+    "interpolate_bad_channels": {"bad_channel_ids": ["imec0.ap#AP3"]},
+    "depth_order": {},
+    "directional_derivative": {},
+    "average_across_direction": {},
+    "astype": {"dtype": "float32"},
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_of_a_custom_pipeline_loads_again_from_the_raw_files(raw, demo_data, section, tmp_path, name):
+    ours = preprocess(
+        raw, section(custom_preprocessing_pipeline={name: STEPS[name]}), {"n_jobs": 1, "progress_bar": False}
+    ).recording
+    path = tmp_path / "chain.json"
+    write_chain(ours, path, demo_data)
+    again = si.load(path, base_folder=demo_data)
+    assert_same(again, ours)
+
+
+def test_a_pipeline_finds_its_earlier_steps(raw, section):
+    pipeline = {
+        "highpass_filter": {},
+        "detect_and_remove_artifacts": {
+            "recording_to_detect": "pipeline[raw]", "method": "saturation",
+            "method_kwargs": {"saturation_threshold_uV": 60.0, "proportion": 0.05},
+        },
+    }  # fmt: skip
+    ours = preprocess(
+        raw, section(custom_preprocessing_pipeline=pipeline), {"n_jobs": 1, "progress_bar": False}
+    )
+    silent = ~ours.recording.get_traces().any(axis=1)
+    loud = (np.abs(raw.get_traces(return_in_uV=True)) > 60).mean(axis=1) > 0.05
+    assert loud.any() and silent[loud].all() and not silent.all()
+
+
+def test_bad_channels_of_a_custom_pipeline_count_too(raw, section):
+    pipeline = {
+        "highpass_filter": {},
+        "detect_and_remove_bad_channels": {"method": "std", "std_mad_threshold": 3},
+    }
+    ours = preprocess(raw, section(custom_preprocessing_pipeline=pipeline))
+    assert ours.channel_labels[NOISY] == "noise" and NOISY not in ours.recording.channel_ids
+    with pytest.raises(SkippedByRule, match="max_bad_channel_fraction"):
+        preprocess(raw, section(custom_preprocessing_pipeline=pipeline, max_bad_channel_fraction=0.0))
+
+
+def test_what_would_load_as_something_else_is_refused(raw, demo_data, tmp_path):
+    with pytest.raises(StageFailedError, match="loads as another one: NormalizeByQuantile draws at random"):
+        write_chain(spre.normalize_by_quantile(raw), tmp_path / "chain.json", demo_data)
+    with pytest.raises(StageFailedError, match="cannot describe SilencedPeriods"):
+        write_chain(spre.silence_periods(raw, list_periods=[[[0, 9]]]), tmp_path / "chain.json", demo_data)
 
 
 @pytest.mark.parametrize(

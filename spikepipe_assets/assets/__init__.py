@@ -18,6 +18,12 @@ LOOKS = {
         "recording",
         ("spikeinterface", "json"),
     ),
+    "clock_report": Look(
+        "How far the probe's clock is from those of the session's other probes and boards: offset and drift. "
+        "Nothing is shifted.",
+        "recording",
+        ("spikeinterface", "json"),
+    ),
     "preprocessed_recording": Look(
         "Filtered, phase-shifted and referenced traces without bad channels, as a lazy chain on the raw files.",
         "preprocessing",

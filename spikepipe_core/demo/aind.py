@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from spikepipe_core.demo.openephys import NODE, NOTE, channel_id, write_openephys
+from spikepipe_core.demo.openephys import NODE, channel_id, write_openephys
+from spikepipe_core.demo.saved import save_recording
 from spikepipe_core.demo.source import DemoProbe
-from spikepipe_core.demo.spikeglx import CREATED
+from spikepipe_core.demo.spikeglx import CREATED, NOTE
 
 __all__ = ["channel_id", "write_aind"]
 
@@ -40,14 +41,13 @@ def _compress(openephys: Path, compressed: Path) -> None:
         loaded = load(job, found.data_root)
         for stream, recording in ((job.stream, loaded.recording), (job.lfp_stream, loaded.lfp)):
             if recording is not None:
-                folder = compressed / f"{job.block}_{stream}.zarr"
-                recording.save(format="zarr", folder=folder, n_jobs=1, progress_bar=False, verbose=False)
+                save_recording(recording, compressed / f"{job.block}_{stream}.zarr", "zarr")
 
 
 def _clip(dat: Path, probes: list[DemoProbe]) -> None:
     """Cut traces to the first samples, as the originals are once they are compressed."""
     name, band = dat.parent.name.rsplit(".", 1)[-1].rsplit("-", 1)
-    channels = next(probe.frames[band].shape[1] for probe in probes if probe.name == name)
+    channels = next(probe.bands[band].get_num_channels() for probe in probes if probe.name == name)
     draft = dat.with_suffix(".clipped")
     with dat.open("rb") as whole, draft.open("wb") as part:
         part.write(whole.read(CLIP_SAMPLES * channels * 2))

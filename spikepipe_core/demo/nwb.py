@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikepipe_core.demo.openephys import NOTE
 from spikepipe_core.demo.source import DemoProbe
-from spikepipe_core.demo.spikeglx import CREATED
+from spikepipe_core.demo.spikeglx import CREATED, NOTE
 
 if TYPE_CHECKING:
     from pynwb import NWBFile

@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 
 from spikepipe_core.demo.source import CHUNK_SAMPLES, DemoProbe
-from spikepipe_core.demo.spikeglx import AP_GAIN, CREATED, LEFT_EDGE_UM, LF_GAIN, READOUT_CHANNELS
+from spikepipe_core.demo.spikeglx import AP_GAIN, CREATED, LEFT_EDGE_UM, LF_GAIN, NOTE, READOUT_CHANNELS
 
 __all__ = ["NODE", "channel_id", "write_openephys"]
 
 NODE = "Record Node 101"
 VERSION, PLUGIN_VERSION = "0.6.7", "0.6.6"
 PROCESSOR, PROCESSOR_ID, NODE_ID = "Neuropix-PXI", 100, 101
-NOTE = "Simulated by spikepipe demo-data: no animal, no instrument. The time is made up."
 
 
 def channel_id(probe: str, index: int) -> str:
@@ -67,14 +66,12 @@ def _rate(probe: DemoProbe, band: str) -> float:
 
 
 def _write_traces(probe: DemoProbe, band: str, folder: Path) -> None:
-    """Traces with the sync line (0 or 1) as the last channel, sample numbers and times."""
+    """Traces, sample numbers and times."""
     folder.mkdir(parents=True)
     frames = probe.frames[band]
     with (folder / "continuous.dat").open("wb") as file:
         for start in range(0, len(frames), CHUNK_SAMPLES):
-            chunk = np.array(frames[start : start + CHUNK_SAMPLES])
-            chunk[:, -1] = chunk[:, -1] != 0
-            file.write(chunk.tobytes())
+            file.write(frames[start : start + CHUNK_SAMPLES, :-1].tobytes())
     numbers = np.arange(len(frames), dtype="int64")
     np.save(folder / "sample_numbers.npy", numbers)
     np.save(folder / "timestamps.npy", numbers / _rate(probe, band))
@@ -136,8 +133,6 @@ def _continuous_entry(probe: DemoProbe, band: str) -> dict[str, Any]:
         }
         for index, gain in enumerate(gains)
     ]
-    sync = {"channel_name": f"{band}_SYNC", "description": "Neuropixels sync line (continuously sampled)"}
-    channels.append({**sync, "identifier": "", "history": history, "bit_volts": 1.0, "units": ""})
     return {
         "folder_name": _folder(probe, band) + "/",
         "sample_rate": _rate(probe, band),
@@ -217,14 +212,15 @@ def _processor(chain: ET.Element, name: str, node_id: int, place: int, probes: l
 
 
 def _stream(probe: DemoProbe, band: str) -> dict[str, str]:
-    rate, count = str(_rate(probe, band)), str(READOUT_CHANNELS + 1)
-    return {"name": _name(probe, band), "sample_rate": rate, "channel_count": count}
+    rate = str(_rate(probe, band))
+    return {"name": _name(probe, band), "sample_rate": rate, "channel_count": str(READOUT_CHANNELS)}
 
 
 def _saved(probe: DemoProbe, band: str) -> dict[str, str]:
-    """Which channels the Record Node saves: the first ones, and the sync line."""
+    """Which channels the Record Node saves: the first ones."""
     saved = probe.bands[band].get_num_channels()
-    state = "1" * saved + "0" * (READOUT_CHANNELS - saved) + "1"
+    some = "1" * saved + "0" * (READOUT_CHANNELS - saved)
+    state = "ALL" if saved == READOUT_CHANNELS else some
     return {**_stream(probe, band), "source_node_id": str(PROCESSOR_ID), "recording_state": state}
 
 

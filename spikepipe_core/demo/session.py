@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spikepipe_core.demo import aind, nwb, openephys, spikeglx
+from spikepipe_core.demo import aind, nwb, openephys, saved, spikeglx
 from spikepipe_core.demo.ground_truth import write_ground_truth
 from spikepipe_core.demo.simulation import ProbeSimulation
 from spikepipe_core.demo.source import DemoProbe, read_probes
-from spikepipe_core.demo.spikeglx import READOUT_CHANNELS, sample_shifts, write_probe
+from spikepipe_core.demo.spikeglx import READOUT_CHANNELS, ProbeClock, sample_shifts, write_probe
 from spikepipe_core.errors import ParamsError
 from spikepipe_core.ingest.naming import safe_key
 
@@ -43,6 +43,7 @@ FORMATS: dict[str, Format] = {
     "nwb": Format(nwb.channel_id, ".nwb", nwb.write_nwb),
     "nwb-zarr": Format(nwb.channel_id, ".nwb.zarr", nwb.write_nwb_zarr),
     "aind": Format(aind.channel_id, write=aind.write_aind),
+    "spikeinterface": Format(spikeglx.channel_id, write=saved.write_spikeinterface),
 }
 """By the name that `spikepipe demo-data --format` takes."""
 
@@ -60,6 +61,7 @@ def write_demo_session(
     seed: int = 0,
     name: str = "demo",
     format: str = "spikeglx",
+    clocks: Sequence[ProbeClock] = (ProbeClock(),),
     progress: Callable[[float, str], None] | None = None,
 ) -> Path:
     """Write a simulated session.
@@ -84,6 +86,8 @@ def write_demo_session(
         Name of the run.
     format : str
         One of `FORMATS`.
+    clocks : sequence of ProbeClock
+        Of the probes, which show in the sync line; probes beyond the sequence's end start it again.
     progress : callable, optional
         Called with the fraction done and a sentence.
 
@@ -107,7 +111,8 @@ def write_demo_session(
     for index in range(probes):
         channels_of_probe = counts[index % len(counts)]
         simulation = _simulation(channels_of_probe, seconds, seed, index)
-        write_probe(simulation, run_folder, name, index, seed, _tell(progress, index, probes, simulation))
+        tell = _tell(progress, index, probes, simulation)
+        write_probe(simulation, run_folder, name, index, seed, tell, clocks[index % len(clocks)])
         write_ground_truth(simulation, draft, f"imec{index}", seed, chosen.channel_id)
     session = draft / f"{name}_g0{chosen.suffix}"
     if chosen.write is not None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from spikepipe_core.demo.simulation import AP_RATE, LF_RATE, ProbeSimulation, neuropixels_subset
 
-__all__ = ["channel_id", "sample_shifts", "write_probe"]
+__all__ = ["ProbeClock", "channel_id", "sample_shifts", "write_probe"]
 
 READOUT_CHANNELS = 384
 AP_GAIN, LF_GAIN = 500, 250  # SpikeGLX's defaults
@@ -24,6 +25,7 @@ SYNC_PERIOD_S = 1.0
 CHUNK_S = 1.0
 # Fixed, so that a seed gives the same bytes; it is no time at which anything happened, and userNotes say so.
 CREATED = "2024-01-01T12:00:00"
+NOTE = "Simulated by spikepipe demo-data: no animal, no instrument. The time is made up."
 # From the shank's left edge to the x of probeinterface's leftmost column.
 LEFT_EDGE_UM = 11.0
 
@@ -49,6 +51,26 @@ def sample_shifts(channels: int) -> np.ndarray:
     return delays[:channels]
 
 
+@dataclass(frozen=True)
+class ProbeClock:
+    """The oscillator of a probe.
+
+    Attributes
+    ----------
+    drift_ppm : float
+        By how much it is fast.
+    offset_ms : float
+        How long before the sync line's clock it was started.
+    """
+
+    drift_ppm: float = 0.0
+    offset_ms: float = 0.0
+
+    def shared_s(self, own_s: np.ndarray) -> np.ndarray:
+        """Times on the sync line's clock, in s, of times on the probe's."""
+        return own_s / (1 + self.drift_ppm * 1e-6) - self.offset_ms / 1e3
+
+
 def write_probe(
     simulation: ProbeSimulation,
     folder: Path,
@@ -56,6 +78,7 @@ def write_probe(
     index: int,
     seed: int,
     progress: Callable[[float], None],
+    clock: ProbeClock,
 ) -> None:
     """Write the AP and LF pairs of probe `index` into its folder, in pieces.
 
@@ -65,6 +88,8 @@ def write_probe(
         Folder of the run, ``<run>_g0``.
     progress : callable
         Called with the fraction done.
+    clock : ProbeClock
+        Of the probe, as against that which makes the pulses on the sync line.
     """
     probe_folder = folder / f"{folder.name}_imec{index}"
     probe_folder.mkdir(parents=True)
@@ -79,8 +104,14 @@ def write_probe(
             lf_uV = simulation.lf_uV(ap_uV, start)
             ratio = round(AP_RATE / LF_RATE)
             pieces = (
-                (ap, ap_file, _frames(ap_uV, AP_GAIN, np.arange(start, stop) / AP_RATE)),
-                (lf, lf_file, _frames(lf_uV, LF_GAIN, np.arange(start // ratio, stop // ratio) / LF_RATE)),
+                (ap, ap_file, _frames(ap_uV, AP_GAIN, clock.shared_s(np.arange(start, stop) / AP_RATE))),
+                (
+                    lf,
+                    lf_file,
+                    _frames(
+                        lf_uV, LF_GAIN, clock.shared_s(np.arange(start // ratio, stop // ratio) / LF_RATE)
+                    ),
+                ),
             )
             for path, file, frames in pieces:
                 content = frames.tobytes()
@@ -131,7 +162,7 @@ def _meta(path: Path, run_folder: str, rate: float, channels: int, index: int, s
         "nSavedChans": channels + 1,
         "snsApLfSy": f"{channels},0,1" if is_ap else f"0,{channels},1",
         "snsSaveChanSubset": f"{first}:{first + channels - 1},{2 * READOUT_CHANNELS}",
-        "syncSourceIdx": 0,
+        "syncSourceIdx": 1,  # from outside
         "syncSourcePeriod": f"{SYNC_PERIOD_S:g}",
         "trigMode": "Immediate",
         "typeThis": "imec",

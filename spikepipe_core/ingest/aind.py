@@ -39,7 +39,7 @@ from spikepipe_core.ingest.neuropixels import annotate, shank_groups
 from spikepipe_core.ingest.openephys import OpenEphysReader, found_stream, ignored_stream, probe_names
 from spikepipe_core.ingest.openephys_files import OEBIN, RecordingFolder, recording_folder
 from spikepipe_core.ingest.openephys_signals import Signal, choose_nodes, describe_streams
-from spikepipe_core.ingest.zarr_stores import check_codecs, refuse_links
+from spikepipe_core.ingest.zarr_stores import check_codecs, refuse_links, require_chunks
 
 if TYPE_CHECKING:
     from spikeinterface.core import BaseRecording
@@ -209,6 +209,8 @@ def _open(source: Iterable[dict[str, Any]], band: str, root: Path) -> BaseRecord
     store = inside(root / str(segments[0][band]), root)
     check_codecs(store, root)
     refuse_links(store)
+    for segment in segments:
+        require_chunks(store, f"traces_seg{int(segment['segment'])}", root)
     try:
         recording = ZarrRecordingExtractor(store)
     except Exception as error:  # zarr and SpikeInterface fail in many ways on a damaged store

@@ -64,7 +64,7 @@ def discover(data: Path, params: JobDispatchParams) -> Discovery:
 
 def _discover(data: Path, params: JobDispatchParams) -> Discovery:
     wanted = _wanted_reader(params)
-    if not params.multi_session:
+    if not params.multi_session or _lists_sessions(params):
         found = _discover_one(data, data_root(data), params, wanted, None)
     else:
         found = _discover_sessions(data if data.is_dir() else data.parent, params, wanted)
@@ -98,6 +98,12 @@ def _without_twins(found: Discovery, params: JobDispatchParams) -> Discovery:
     if params.allow_paths_outside_data:
         jobs = tuple(job.model_copy(update={"outside_allowed": True}) for job in jobs)
     return found.model_copy(update={"jobs": jobs, "unreadable": (*found.unreadable, *twins)})
+
+
+def _lists_sessions(params: JobDispatchParams) -> bool:
+    """Whether the params themselves say which sessions there are, so that sub-folders are none."""
+    info = params.spikeinterface_info
+    return params.input == "spikeinterface" and info is not None and isinstance(info.reader_kwargs, list)
 
 
 def _wanted_reader(params: JobDispatchParams) -> str | None:
@@ -251,9 +257,16 @@ def session_members(root: Path) -> list[Path]:
         names = [
             entry.name
             for entry in entries
-            if not entry.name.startswith(".") and (entry.name.endswith(".nwb") or entry.is_dir())
+            if not entry.name.startswith(".") and (entry.name.endswith(".nwb") or _is_folder(entry))
         ]
     return [root / name for name in sorted(names)]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads back to itself
+        return False
 
 
 def _session_name(path: Path) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,11 @@ import numpy as np
 
 from spikepipe_core.errors import BadDataError
 from spikepipe_core.ingest.base import Found
-from spikepipe_core.ingest.clock import StreamClock, clock_of_times
+from spikepipe_core.ingest.clock import Pulses, StreamClock, clock_of_times, period_of
 from spikepipe_core.ingest.files import inside, relative, walk_files
 from spikepipe_core.ingest.jobs import FoundSegment, FoundStream, IgnoredStream, RecordingJob
 from spikepipe_core.ingest.neuropixels import annotate, channel_groups, shank_groups
+from spikepipe_core.ingest.openephys_events import TTLLine, event_times
 from spikepipe_core.ingest.openephys_files import (
     DAT,
     OEBIN,
@@ -89,16 +91,27 @@ class OpenEphysReader:
         return lfp
 
     def clocks(self, job: RecordingJob, segment: int, root: Path) -> dict[str, StreamClock]:
-        """Times that Open Ephys synchronized, of the job's stream and of the boards beside it."""
+        """Times that Open Ephys synchronized and pulses on TTL lines, of the stream and of the boards beside it."""
         own = _stream_at(str(job.source[segment]["stream"]), root)
         folders = dict.fromkeys((root / name).parent for name in job.board_files)
         beside = [folder for folder in folders if own.recording.path in folder.parents]
-        clocks = {}
-        for stream in (own, *(_stream_at(relative(folder, root), root) for folder in beside)):
-            clock = clock_of_times(_whole([stream], [read_layout(stream, root)]), 0, "timestamps.npy")
-            if clock is not None:
-                clocks[stream.full_name] = clock
-        return clocks
+        streams = (own, *(_stream_at(relative(folder, root), root) for folder in beside))
+        lines = event_times(job, root, segment)
+        return {stream.full_name: _clock(stream, lines, root) for stream in streams}
+
+
+def _clock(stream: Stream, lines: list[TTLLine], root: Path) -> StreamClock:
+    layout = read_layout(stream, root)
+    whole = _whole([stream], [layout])
+    rate = stream.sampling_frequency
+    first = layout.first_sample
+    clock = clock_of_times(whole, 0, "timestamps.npy") or StreamClock(rate, first / rate)
+    for line in lines:
+        pulses = (line.rising_samples - first) / rate
+        period = period_of(pulses) if line.stream == stream.folder_name else None
+        if period is not None:
+            return replace(clock, pulses=Pulses(f"TTL line {line.line}", pulses, period))
+    return clock
 
 
 # --- from signals to streams --------------------------------------------------------------------------------
@@ -174,6 +187,7 @@ def _segment(signal: Signal, root: Path) -> FoundSegment:
     if signal.lfp is not None:
         source["lfp"] = relative(signal.lfp.folder, root)
     try:
+        _require_gains(stream)
         layout = read_layout(stream, root)
         duration = layout.num_samples / stream.sampling_frequency
         files += layout.files
@@ -190,6 +204,16 @@ def _segment(signal: Signal, root: Path) -> FoundSegment:
         problem=problem,
         board_files=_present([path for board in signal.boards for path in _files(board, root)], root),
     )
+
+
+def _require_gains(stream: Stream) -> None:
+    """Make sure that it is known how many microvolts a step of each electrode is."""
+    for channel in (stream.channels[index] for index in stream.electrodes):
+        if not np.isfinite(channel.microvolts_per_bit) or channel.microvolts_per_bit == 0:
+            raise BadDataError(
+                f"{stream.recording.path / OEBIN}: bit_volts and units={channel.unit!r} of {channel.name} in "
+                f"{stream.folder_name} do not say how many microvolts a step is. Correct them."
+            )
 
 
 def _present(files: Iterable[Path], root: Path) -> tuple[str, ...]:
@@ -238,7 +262,7 @@ def _whole(streams: list[Stream], layouts: list[Layout]) -> BaseRecording:
     from spikepipe_core.ingest.openephys_recording import TimedBinaryRecording
 
     stream = streams[0]
-    times = [layout.times for layout in layouts if layout.times is not None]
+    times = {index: str(layout.times) for index, layout in enumerate(layouts) if layout.times is not None}
     rate = stream.sampling_frequency
     return TimedBinaryRecording(
         file_paths=[str(layout.files[0]) for layout in layouts],
@@ -249,7 +273,8 @@ def _whole(streams: list[Stream], layouts: list[Layout]) -> BaseRecording:
         t_starts=[layout.first_sample / rate for layout in layouts],
         gain_to_uV=np.array([channel.microvolts_per_bit for channel in stream.channels]),
         offset_to_uV=np.zeros(len(stream.channels)),
-        time_paths=[str(path) for path in times] if len(times) == len(layouts) else None,
+        time_paths=list(times.values()) or None,
+        timed_segments=list(times) or None,
     )
 
 

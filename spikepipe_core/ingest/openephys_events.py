@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from spikepipe_core.errors import BadDataError
-from spikepipe_core.ingest.files import inside
+from spikepipe_core.ingest.files import inside, read_json_object
 from spikepipe_core.ingest.jobs import RecordingJob
-from spikepipe_core.ingest.openephys_files import OEBIN, read_json
+from spikepipe_core.ingest.openephys_files import OEBIN
 from spikepipe_core.ingest.openephys_layout import load_vector
 
-__all__ = ["TTLLine", "event_times"]
+__all__ = ["TTLLine", "event_times", "first_sample"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class TTLLine:
         later), else on the stream's own, sample number / rate.
     rising_samples, falling_samples : array of int
         The same as sample numbers of the stream, counted from the start of the acquisition.
+    synchronized : bool
+        Whether the times are on the time line of all streams.
     """
 
     stream: str
@@ -42,6 +44,7 @@ class TTLLine:
     falling_s: np.ndarray
     rising_samples: np.ndarray
     falling_samples: np.ndarray
+    synchronized: bool
 
 
 def event_times(job: RecordingJob, root: Path, segment: int = 0) -> list[TTLLine]:
@@ -56,13 +59,28 @@ def event_times(job: RecordingJob, root: Path, segment: int = 0) -> list[TTLLine
         Files of events are damaged.
     """
     recording = inside(root / str(job.source[segment]["stream"]), root).parents[1]
-    entries = read_json(inside(recording / OEBIN, root)).get("events") or []
+    entries = read_json_object(recording / OEBIN, root).get("events") or []
     lines: list[TTLLine] = []
     for entry in entries:
         folder = inside(recording / "events" / str(entry.get("folder_name", "")), root)
         if (folder / "states.npy").is_file() or (folder / "channel_states.npy").is_file():
             lines += _lines(folder, float(entry["sample_rate"]), root)
     return lines
+
+
+def first_sample(job: RecordingJob, root: Path, segment: int = 0) -> int | None:
+    """Number of a recording's first sample, on the count of `TTLLine.rising_samples` of its own stream.
+
+    None if nothing says it, or if samples are missing between, so that numbers do not tell positions.
+    """
+    folder = inside(root / str(job.source[segment]["stream"]), root)
+    for name in ("sample_numbers.npy", "timestamps.npy"):
+        if (folder / name).is_file():
+            numbers = load_vector(inside(folder / name, root))
+            if numbers.dtype.kind in "iu" and len(numbers):
+                skips = int(numbers[-1]) - int(numbers[0]) + 1 != len(numbers)
+                return None if skips else int(numbers[0])
+    return None
 
 
 def _lines(folder: Path, rate: float, root: Path) -> list[TTLLine]:
@@ -84,6 +102,7 @@ def _lines(folder: Path, rate: float, root: Path) -> list[TTLLine]:
             falling_s=seconds[states == -line],
             rising_samples=numbers[states == line],
             falling_samples=numbers[states == -line],
+            synchronized=is_seconds,
         )
         for line in np.unique(np.abs(states))
         if line > 0

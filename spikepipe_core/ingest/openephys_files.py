@@ -6,7 +6,6 @@ Record Node folder. https://open-ephys.github.io/gui-docs/User-Manual/Data-forma
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,14 +15,13 @@ from typing import Any
 import numpy as np
 
 from spikepipe_core.errors import BadDataError
-from spikepipe_core.ingest.files import inside, read_small, walk_files
+from spikepipe_core.ingest.files import read_json_object, walk_files
 
 __all__ = [
     "Channel",
     "RecordingFolder",
     "Stream",
     "find_recordings",
-    "read_json",
     "read_streams",
     "recording_folder",
     "split_stream_folder",
@@ -36,6 +34,7 @@ _EXPERIMENT = re.compile(r"experiment(\d+)")
 # Copies often have underscores for the spaces.
 _NODE = re.compile(r"Record[ _]Node.*")
 _STREAM_FOLDER = re.compile(r"(?P<processor>.+?)-(?P<id>\d+)\.(?P<name>.+)")
+_NO_ELECTRODE = re.compile("SYNC|ADC|AUX")
 _BANDS = ("-AP", "-LFP")
 
 # Microvolts of a unit. Without a unit Open Ephys means uV for electrodes.
@@ -140,13 +139,13 @@ class Channel:
     @property
     def is_electrode(self) -> bool:
         """Whether it is one, rather than the sync line or an input that shares the stream."""
-        return re.search(r"SYNC|ADC|AUX", self.name) is None
+        return _NO_ELECTRODE.search(self.name) is None
 
     @property
     def number(self) -> int | None:
         """The number that its name ends in."""
-        found = re.search(r"(\d+)$", self.name)
-        return int(found.group(1)) if found else None
+        digits = self.name[len(self.name.rstrip("0123456789")) :]
+        return int(digits) if digits else None
 
 
 @dataclass(frozen=True)
@@ -236,7 +235,7 @@ def read_streams(recording: RecordingFolder, root: Path) -> list[Stream]:
         The file is missing, no JSON, or lacks what it must say.
     """
     path = recording.path / OEBIN
-    content = read_json(inside(path, root))
+    content = read_json_object(path, root)
     try:
         return [_stream(recording, entry) for entry in content["continuous"]]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -246,20 +245,6 @@ def read_streams(recording: RecordingFolder, root: Path) -> list[Stream]:
             f"{path} is not as Open Ephys writes it ({type(error).__name__}: {error}). Copy it again from the "
             "acquisition."
         ) from error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; raises `BadDataError` if there is none."""
-    text = read_small(path)
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadDataError(
-            f"{path} is no valid JSON ({error}). Copy it again from the acquisition."
-        ) from error
-    if not isinstance(content, dict):
-        raise BadDataError(f"{path} holds no JSON object. Copy it again from the acquisition.")
-    return content
 
 
 def _stream(recording: RecordingFolder, entry: dict[str, Any]) -> Stream:

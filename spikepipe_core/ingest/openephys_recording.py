@@ -24,18 +24,25 @@ class TimedBinaryRecording(BinaryRecordingExtractor):
     Parameters
     ----------
     time_paths : list of str, optional
-        A `.npy` file for each segment: seconds (floating point) or sample numbers (integers), which are divided by
-        the sampling frequency.
+        `.npy` files with a time for every sample: seconds (floating point), or sample numbers (integers), which are
+        divided by the sampling frequency.
+    timed_segments : list of int, optional
+        The segment of each of these files; by default the first file is of the first segment, and so on.
     **binary
         As for `spikeinterface.core.BinaryRecordingExtractor`.
     """
 
-    def __init__(self, time_paths: list[str] | None = None, **binary: Any):
+    def __init__(
+        self, time_paths: list[str] | None = None, timed_segments: list[int] | None = None, **binary: Any
+    ):
         super().__init__(**binary)
         del self._kwargs["file_timestamps_paths"]
-        self._kwargs["time_paths"] = time_paths
-        for segment, path in zip(self.segments, time_paths or (), strict=False):
-            segment._time_vector = TimesInFile(load_vector(Path(path)), self.get_sampling_frequency())
+        self._kwargs |= {"time_paths": time_paths, "timed_segments": timed_segments}
+        paths = time_paths or []
+        for index, path in zip(timed_segments or range(len(paths)), paths, strict=True):
+            self.segments[index]._time_vector = TimesInFile(
+                load_vector(Path(path)), self.get_sampling_frequency()
+            )
 
 
 class TimesInFile:

@@ -70,7 +70,7 @@ def probe_settings(stream: Stream, root: Path) -> ProbeSettings:
     described = _described_probe(source, stream, version)
     return ProbeSettings(
         part_number=_part_number(described.element),
-        xml=ET.tostring(_settings_of_one(source, described, version)),
+        xml=_settings_of_one(source, described, version),
         readout_channels=_readout_channels(described.element),
         saved_channels=_saved_channels(root_element, stream),
     )
@@ -271,8 +271,9 @@ def _saved_channels(root_element: ET.Element, stream: Stream) -> frozenset[int] 
     return frozenset(channel for channel, state in enumerate(states[0]) if state == "1")
 
 
-def _settings_of_one(source: ET.Element, described: _Described, version: str) -> ET.Element:
-    """Settings with one processor, one stream and one probe."""
+@lru_cache(maxsize=8)
+def _settings_of_one(source: ET.Element, described: _Described, version: str) -> bytes:
+    """Settings with one processor, one stream and one probe; the same for both bands of it."""
     is_onix = described.element.tag != "NP_PROBE"
     root = ET.Element("SETTINGS")
     ET.SubElement(ET.SubElement(root, "INFO"), "VERSION").text = version
@@ -290,4 +291,4 @@ def _settings_of_one(source: ET.Element, described: _Described, version: str) ->
     kept = {key: value for key, value in described.element.attrib.items() if key not in _NAMES_AND_STATES}
     element = ET.SubElement(place, tag, kept)
     element.extend(list(described.element))
-    return root
+    return ET.tostring(root)

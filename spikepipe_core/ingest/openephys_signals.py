@@ -138,11 +138,15 @@ def describe_streams(
 
 
 def _describe(stream: Stream, geometry_of: Callable[[Stream], StreamGeometry]) -> Signal:
+    electrodes = [stream.channels[index] for index in stream.electrodes]
     facts = StreamFacts(
         name=stream.full_name,
-        channel_names=[stream.channels[index].name for index in stream.electrodes],
+        # One of every kind of name: CH1 says what CH2 says.
+        channel_names=list(
+            {channel.name.rstrip("0123456789"): channel.name for channel in electrodes}.values()
+        ),
         sampling_frequency=stream.sampling_frequency,
-        units=[stream.channels[index].unit or "uV" for index in stream.electrodes],
+        units={channel.unit or "uV" for channel in electrodes},
     )
     found = classify(facts)
     if found.kind in BOARDS:
@@ -199,7 +203,7 @@ def _is_empty(stream: Stream, root: Path) -> bool:
 def _inner_streams(signal: Signal) -> list[Aside]:
     """Channels that lie among the electrodes and are none, under the names that Neo gives them."""
     stream = signal.stream
-    names = [c.name for index, c in enumerate(stream.channels) if index not in set(stream.electrodes)]
+    names = [channel.name for channel in stream.channels if not channel.is_electrode]
     sync = [name for name in names if "SYNC" in name]
     analog = [name for name in names if "SYNC" not in name]
     unconnected = list(signal.geometry.without_electrode) if signal.geometry else []

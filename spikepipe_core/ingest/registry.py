@@ -19,6 +19,7 @@ READERS: dict[str, str] = {
     "aind": "spikepipe_core.ingest.aind:AindReader",
     "openephys": "spikepipe_core.ingest.openephys:OpenEphysReader",
     "nwb": "spikepipe_core.ingest.nwb:NwbReader",
+    "spikeinterface": "spikepipe_core.ingest.spikeinterface_reader:SpikeInterfaceReader",
 }
 
 

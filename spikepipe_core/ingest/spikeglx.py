@@ -24,6 +24,7 @@ import numpy as np
 from spikepipe_core.errors import BadDataError
 from spikepipe_core.ingest.base import Found
 from spikepipe_core.ingest.classification import StreamFacts, StreamKind, classify
+from spikepipe_core.ingest.clock import StreamClock
 from spikepipe_core.ingest.files import inside, relative, walk_files
 from spikepipe_core.ingest.jobs import FoundSegment, FoundStream, IgnoredStream, RecordingJob
 from spikepipe_core.ingest.neuropixels import annotate, channel_groups
@@ -38,6 +39,7 @@ from spikepipe_core.ingest.spikeglx_files import (
     parse_name,
     read_meta,
 )
+from spikepipe_core.ingest.spikeglx_sync import sync_clock
 
 if TYPE_CHECKING:
     from probeinterface import Probe
@@ -79,7 +81,7 @@ class SpikeGLXReader:
         ]
         wanted, unwanted = _probe_pairs(pairs)
         ignored += [_ignored(pair, kind, reason, root) for pair, kind, reason in unwanted]
-        boards = [pair for pair in pairs if pair.name.device == "nidq"]
+        boards = [pair for pair in pairs if not pair.name.device.startswith("imec") and pair.binary.is_file()]
         streams: list[FoundStream] = []
         for session_folder, members in _by_session_folder(wanted, folder, params.split_segments).items():
             streams += _streams(session_folder, members, boards, root)
@@ -94,6 +96,17 @@ class SpikeGLXReader:
         if job.lfp_stream is None:
             return None
         return _open(job.source, "lf", job.lfp_stream, root)
+
+    def clocks(self, job: RecordingJob, segment: int, root: Path) -> dict[str, StreamClock]:
+        """Pulses of the sync line, in the AP band and in the boards' files of the same gate and trigger."""
+        own = _pair(root / str(job.source[segment]["ap"]))
+        metas = {job.stream: own.meta}
+        for name in job.board_files:
+            pair = _pair(root / name)
+            if pair.meta == root / name and _is_beside(pair, own):
+                metas[pair.name.stream] = pair.meta
+        clocks = {stream: sync_clock(meta, root) for stream, meta in metas.items()}
+        return {stream: clock for stream, clock in clocks.items() if clock is not None}
 
 
 # --- from files to streams ----------------------------------------------------------------------------------

@@ -6,16 +6,16 @@ let through; one that is missing here is named with its remedy.
 
 from __future__ import annotations
 
-import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from spikepipe_core.errors import BadDataError, NotAvailableError
-from spikepipe_core.ingest.files import inside, read_small
+from spikepipe_core.ingest.files import inside, read_json_object
 
-__all__ = ["array_metadata", "check_codecs", "refuse_links", "store_attributes"]
+__all__ = ["array_metadata", "check_codecs", "refuse_links", "require_chunks", "store_attributes"]
 
 # What numcodecs 0.15 has and decodes to plain numbers or text, and audio codecs for electrophysiology
 # (Buccino et al. 2023, doi:10.1088/1741-2552/acf5a4).
@@ -48,25 +48,13 @@ def store_attributes(store: Path, root: Path) -> dict[str, Any]:
             f"{store} is in Zarr 3, which is not read. Write it again with SpikeInterface and zarr<3."
         )
     path = store / ".zattrs"
-    return _object(path, root) if path.exists() else {}
+    return read_json_object(path, root) if path.exists() else {}
 
 
 def array_metadata(store: Path, name: str, root: Path) -> dict[str, Any] | None:
     """What the store says of one of its arrays (``shape``, ``dtype``, ``compressor``); None if it has none so named."""
     path = store / name / ".zarray"
-    return _object(path, root) if path.exists() else None
-
-
-def _object(path: Path, root: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(read_small(inside(path, root)))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, BadDataError):
-            raise
-        raise BadDataError(f"{path} is no valid JSON ({error}). Copy the store again.") from error
-    if not isinstance(content, dict):
-        raise BadDataError(f"{path} holds no JSON object. Copy the store again.")
-    return content
+    return read_json_object(path, root) if path.exists() else None
 
 
 def check_codecs(store: Path, root: Path) -> None:
@@ -115,6 +103,34 @@ def refuse_links(folder: Path) -> None:
                 refuse_links(Path(entry.path))
 
 
+def require_chunks(store: Path, name: str, root: Path) -> None:
+    """Make sure that all chunks of an array are there: Zarr takes a missing one for zeros.
+
+    Raises
+    ------
+    BadDataError
+        Some are missing, or the array's metadata are damaged.
+    """
+    metadata = array_metadata(store, name, root) or {}
+    shape, chunks = metadata.get("shape"), metadata.get("chunks")
+    if not _are_counts(shape) or not _are_counts(chunks) or len(shape) != len(chunks) or 0 in chunks:
+        raise BadDataError(
+            f"{store / name / '.zarray'}: shape={shape}, chunks={chunks} cannot be. Copy it again."
+        )
+    expected = math.prod(-(-length // chunk) for length, chunk in zip(shape, chunks, strict=True))
+    found = sum(
+        not file.startswith(".") for _, _, files in os.walk(store / name, followlinks=False) for file in files
+    )
+    if found < expected:
+        raise BadDataError(
+            f"{store / name} has {found} of {expected} chunks: it was not copied completely. Copy the store again."
+        )
+
+
+def _are_counts(values: Any) -> TypeGuard[list[int]]:
+    return isinstance(values, list) and all(isinstance(value, int) and value >= 0 for value in values)
+
+
 def _metadata_files(group: Path, depth: int = 0) -> Iterator[Path]:
     """Files that describe the arrays of a group and its sub-groups; chunks are not looked at."""
     for name in (".zarray", ".zmetadata"):
@@ -128,7 +144,7 @@ def _metadata_files(group: Path, depth: int = 0) -> Iterator[Path]:
 
 def _arrays(path: Path, root: Path) -> list[dict[str, Any]]:
     """Descriptions of arrays in a file: its own, or all of a store (consolidated metadata)."""
-    content = _object(path, root)
+    content = read_json_object(path, root)
     if path.name == ".zarray":
         return [content]
     entries = content.get("metadata")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .base import ForwardingModel, JobKwargs, ParamsModel
 from .curation import BombcellParams, CurationParams, SlayParams
-from .files import read_params_file
+from .files import read_params_file, read_session_params
 from .installed import check_sorter_params, installed_problems
 from .job_dispatch import JobDispatchParams, SpikeInterfaceInfo
 from .merging import BUILT_IN, load_params, merge, parse_params
@@ -61,5 +61,6 @@ __all__ = [
     "model_schema",
     "parse_params",
     "read_params_file",
+    "read_session_params",
     "resolve_sorter",
 ]

@@ -8,7 +8,10 @@ from typing import Any, NoReturn
 
 from ..errors import ParamsError
 
-__all__ = ["MAX_PARAMS_BYTES", "read_params_file"]
+__all__ = ["MAX_PARAMS_BYTES", "read_params_file", "read_session_params"]
+
+EVENTS_FILE = ("preprocessing", "remove_stimulation_artifacts", "events_file")
+"""The key of the params file that names a file to read."""
 
 MAX_PARAMS_BYTES = 4 * 2**20
 """A params file is some kilobytes; anything near this size is another file."""
@@ -39,6 +42,26 @@ def read_params_file(path: Path | str) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise ParamsError(
             f"{path} holds a {_json_type(raw)}, not an object; a params file looks like {{...}}"
+        )
+    return raw
+
+
+def read_session_params(path: Path | str) -> dict[str, Any]:
+    """Return the JSON object in a params file that lies among the data, and so is not to be trusted.
+
+    Raises
+    ------
+    ParamsError
+        As `read_params_file`; or it names a file by an absolute path, which only the deployment's params may.
+    """
+    raw = read_params_file(path)
+    node: Any = raw
+    for key in EVENTS_FILE:
+        node = node.get(key) if isinstance(node, dict) else None
+    if isinstance(node, str) and Path(node).is_absolute():
+        raise ParamsError(
+            f"{path}: {'.'.join(EVENTS_FILE)} is the absolute path {node}. A params file among the data may only name "
+            "files there, relative to the folder of the raw files; put the key into the deployment's params."
         )
     return raw
 

@@ -19,7 +19,7 @@ from .installed_motion import GROUPS, motion_arguments
 from .metrics import DEFAULT_METRIC_PARAMS
 from .model import Params
 from .postprocessing import ExtensionsParams, SparsityParams
-from .preprocessing import MotionCorrectionParams
+from .preprocessing import MotionCorrectionParams, PreprocessingParams
 from .problems import InvalidParamsError, Problem, closest, origin_of
 from .sorter_defaults import DOCUMENTED_ARGUMENTS
 from .spikesorting import SPIKEINTERFACE_SORTER_NAMES, SorterName
@@ -63,6 +63,7 @@ def installed_problems(data: Mapping[str, Any], origins: Mapping[str, str] | Non
     found = [
         *_sorter_problems(data),
         *_pipeline_problems(data),
+        *_step_problems(data),
         *_sparsity_problems(data),
         *_extension_problems(data),
         *_metric_problems(data),
@@ -105,6 +106,37 @@ def _pipeline_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
             takes, open_ended = _arguments(_implementation(pp_names_to_functions[step]))
             if not open_ended:
                 yield from _unknown(f"{path}.{step}", arguments, takes, f"an argument of {step}")
+
+
+_STEPS = (
+    "highpass_filter",
+    "bandpass_filter",
+    "phase_shift",
+    "detect_bad_channels",
+    "common_reference",
+    "highpass_spatial_filter",
+)
+"""Steps of the documented pipeline, called as SpikeInterface calls them."""
+
+_NOT_OF_A_STEP = {"job_kwargs", "btype", "band", "coeff", "filter_kwargs"}
+"""What is given by another key, or by the name of the step itself."""
+
+
+def _step_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for step in _STEPS:
+        path = f"preprocessing.{step}"
+        arguments, field = _object_at(data, path), field_by_key(PreprocessingParams, step)
+        model = submodel(field.annotation) if field is not None else None
+        documented = set(known_keys(model)) if model is not None else set()
+        if arguments.keys() <= documented:
+            continue
+        import spikeinterface.preprocessing as spre
+
+        takes, open_ended = _arguments(_implementation(getattr(spre, step)))
+        if open_ended:  # the filters hand arguments on to the filter behind them
+            takes |= _arguments(_implementation(spre.filter))[0]
+        known = documented | {name for name in takes - _NOT_OF_A_STEP if not name.startswith("_")}
+        yield from _unknown(path, arguments, known, f"an argument of {step}")
 
 
 def _sparsity_problems(data: Mapping[str, Any]) -> Iterator[Problem]:

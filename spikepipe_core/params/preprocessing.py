@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from .base import (
     REPLACED_WHOLE,
+    ForwardingModel,
     FreeDict,
     JobKwargs,
     NonNegativeInteger,
@@ -18,6 +19,7 @@ from .base import (
 
 __all__ = [
     "BandpassFilterParams",
+    "BlankSaturationParams",
     "CommonReferenceParams",
     "DetectBadChannelsParams",
     "HighpassFilterParams",
@@ -25,6 +27,7 @@ __all__ = [
     "MotionCorrectionParams",
     "PhaseShiftParams",
     "PreprocessingParams",
+    "StimulationArtifactsParams",
 ]
 
 Axis = Literal["x", "y", "z"]
@@ -38,7 +41,7 @@ MotionPreset = Literal[
 ]
 
 
-class HighpassFilterParams(ParamsModel):
+class HighpassFilterParams(ForwardingModel):
     """Temporal high-pass filter, used when ``filter_type`` is ``highpass``."""
 
     freq_min: PositiveFloat = Field(default=300.0, description="Cutoff in Hz.")
@@ -47,7 +50,7 @@ class HighpassFilterParams(ParamsModel):
     )
 
 
-class BandpassFilterParams(ParamsModel):
+class BandpassFilterParams(ForwardingModel):
     """Temporal band-pass filter, used when ``filter_type`` is ``bandpass``."""
 
     freq_min: PositiveFloat = Field(default=300.0, description="Lower cutoff in Hz.")
@@ -63,7 +66,7 @@ class BandpassFilterParams(ParamsModel):
         return self
 
 
-class PhaseShiftParams(ParamsModel):
+class PhaseShiftParams(ForwardingModel):
     """Re-alignment of channels that one multiplexed ADC samples in turn (e.g. Neuropixels)."""
 
     margin_ms: float = Field(
@@ -71,7 +74,7 @@ class PhaseShiftParams(ParamsModel):
     )
 
 
-class DetectBadChannelsParams(ParamsModel):
+class DetectBadChannelsParams(ForwardingModel):
     """Which channels are dead, noisy or outside the brain (IBL's method by default)."""
 
     method: Literal["coherence+psd", "std", "mad", "neighborhood_r2"] = Field(
@@ -100,7 +103,7 @@ class DetectBadChannelsParams(ParamsModel):
     )
 
 
-class CommonReferenceParams(ParamsModel):
+class CommonReferenceParams(ForwardingModel):
     """Common reference, used when ``denoising_strategy`` is ``cmr``."""
 
     reference: Literal["global", "local"] = Field(
@@ -112,7 +115,7 @@ class CommonReferenceParams(ParamsModel):
     )
 
 
-class HighpassSpatialFilterParams(ParamsModel):
+class HighpassSpatialFilterParams(ForwardingModel):
     """Spatial high-pass along the probe (IBL destriping), for the ``denoising_strategy`` ``destripe``."""
 
     n_channel_pad: NonNegativeInteger = Field(default=60, description="Channels mirrored at each end.")
@@ -128,6 +131,64 @@ class HighpassSpatialFilterParams(ParamsModel):
     highpass_butter_wn: float = Field(
         default=0.01, gt=0, lt=1, description="Cutoff as a fraction of the spatial Nyquist frequency."
     )
+
+
+class StimulationArtifactsParams(ParamsModel):
+    """Removal of the artifacts of electrical or optical stimulation, around event times that a file gives."""
+
+    events_file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="File with the event times: a table (.csv, .tsv) or an NWB file (.nwb, .nwb.zarr). It is looked for"
+        " in the folder of the raw files and in those above it, up to the data folder; the deployment's params may hold"
+        " an absolute path. null: the TTL events that Open Ephys recorded beside the signal.",
+    )
+    events: str | None = Field(
+        default=None,
+        description="Which of its events: a column of the table, an object in the NWB file, or a TTL line ('2', or"
+        " '<stream folder>/2'). null: the only ones there are; of a table the columns start_time and stop_time, else"
+        " the first column.",
+    )
+    edge: Literal["rising", "falling", "both"] = Field(
+        default="rising", description="Which edges of a TTL line of Open Ephys are events."
+    )
+    times_from: Literal["clock", "start"] = Field(
+        default="clock",
+        description="What the times (s) in a file count from. 'clock': the recording's own clock, on which its spike"
+        " times are; 'start': the first sample of the raw recording.",
+    )
+    ms_before: float = Field(default=0.5, ge=0, description="Removed before each event (or interval), in ms.")
+    ms_after: float = Field(default=3.0, ge=0, description="Removed after each event (or interval), in ms.")
+    mode: Literal["linear", "cubic", "zeros", "median", "average"] = Field(
+        default="linear",
+        description="'linear' and 'cubic' bridge the gap before the temporal filter, which then has nothing to ring"
+        " with. 'zeros' (the only mode for intervals besides 'linear'), and 'median' and 'average' (the mean artifact"
+        " is subtracted, spikes under it are kept), act on the filtered traces.",
+    )
+
+
+class BlankSaturationParams(ParamsModel):
+    """Silencing of stretches in which the amplifiers were saturated, after all other steps."""
+
+    saturation_threshold_uV: PositiveFloat | None = Field(  # noqa: N815 - SpikeInterface's name
+        default=None,
+        description="A sample beyond this (uV, raw signal) is saturated. null: what the probe's metadata say, which"
+        " Neuropixels have.",
+    )
+    diff_threshold_uV: PositiveFloat | None = Field(  # noqa: N815 - SpikeInterface's name
+        default=None,
+        description="A step between two samples of more than this (uV) is saturation too. null: not looked at; the IBL"
+        " takes 300 for Neuropixels 1.0.",
+    )
+    proportion: float = Field(
+        default=0.2, gt=0, lt=1, description="Share of channels that must be saturated at the same time."
+    )
+    ms_before: float = Field(
+        default=5.0,
+        ge=0,
+        description="Silenced before each stretch, in ms: as long as the temporal filter rings, about 5 ms at 300 Hz.",
+    )
+    ms_after: float = Field(default=5.0, ge=0, description="Silenced after each stretch, in ms.")
 
 
 class MotionCorrectionParams(ParamsModel):
@@ -174,6 +235,15 @@ class PreprocessingParams(ParamsModel):
         description="A pipeline of your own: SpikeInterface step names, in order, each with its keyword"
         " arguments. It replaces filter, phase shift, bad channels and referencing; {} means no"
         " step at all. null: the default pipeline.",
+    )
+    remove_stimulation_artifacts: StimulationArtifactsParams | None = Field(
+        default=None,
+        description="Take out stimulation artifacts around the events of a file. null: none are.",
+    )
+    blank_saturation: BlankSaturationParams | None = Field(
+        default=None,
+        description="Silence stretches in which the amplifiers were saturated; {} takes the probe's own limit. Reads"
+        " the whole recording once more. null: nothing is silenced.",
     )
     denoising_strategy: Literal["cmr", "destripe"] = Field(
         default="cmr",

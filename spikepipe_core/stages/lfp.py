@@ -20,6 +20,7 @@ import numpy as np
 import spikeinterface.core as si
 
 from spikepipe_core.errors import BadDataError, ParamsError
+from spikepipe_core.ingest.shape import signed
 from spikepipe_core.params import NwbEcephysParams, Params
 from spikepipe_core.stages.recording import device_name, load_lfp_band, load_recording
 from spikepipe_core.stages.stage import Built, Stage, Work
@@ -87,7 +88,7 @@ def compute_lfp(
     """
     source = recording if lfp_band is None else lfp_band
     _check_gains(source, probe)
-    source = _signed(_first_seconds(source, params))
+    source = signed(_first_seconds(source, params))
     surface = surface_channel(params, probe, device)
     reference = (
         [] if surface is None else _reference_channels(source, surface, probe, recording, bad_channel_labels)
@@ -272,18 +273,6 @@ def _select(recording: si.BaseRecording, channels: list[Any]) -> si.BaseRecordin
     return selected
 
 
-def _signed(recording: si.BaseRecording) -> si.BaseRecording:
-    from spikeinterface.preprocessing import unsigned_to_signed
-
-    if recording.get_dtype().kind != "u":
-        return recording
-    signed = unsigned_to_signed(recording)
-    shift = 2 ** (8 * recording.get_dtype().itemsize - 1)
-    # SpikeInterface moves the values and not the offset, which belongs to the values as they were.
-    signed.set_channel_offsets(recording.get_channel_offsets() + shift * recording.get_channel_gains())
-    return signed
-
-
 def _resampled(recording: si.BaseRecording, params: NwbEcephysParams, steps: list[str]) -> si.BaseRecording:
     """A wide-band signal at the rate of the LFP, below the upper edge of its band (float32)."""
     import spikeinterface.preprocessing as spre
@@ -412,9 +401,9 @@ def build(work: Work) -> Built:
         probe=job.probe,
         device=device_name(job),
         scratch=resampled,
-        job_kwargs={"n_jobs": work.n_jobs, "progress_bar": False},
+        job_kwargs={"n_jobs": work.n_jobs, "progress_bar": True},
     )
-    write_lfp(lfp, work.path, n_jobs=work.n_jobs)
+    write_lfp(lfp, work.path, n_jobs=work.n_jobs, progress_bar=True)
     remove(resampled)
     rate, channels = lfp.get_sampling_frequency(), lfp.get_num_channels()
     return Built(

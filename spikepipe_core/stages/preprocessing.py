@@ -1,36 +1,47 @@
 """Preprocessing: temporal filter, phase shift, bad channels, common reference or destriping.
 
-The raw traces are high-pass (or band-pass) filtered, the sampling offsets of multiplexed ADCs are undone
-where the probe declares them, dead, noisy and out-of-brain channels are found on the filtered signal and
-taken out, and the remaining channels are referenced to their common median (``cmr``) or passed through the
-spatial high-pass filter of the IBL (``destripe``). The output is the lazy chain as JSON with paths relative to the
-data folder, so that any SpikeInterface loads it from the raw files.
+1. If asked for, stimulation artifacts are bridged around given events (`remove_stimulation_artifacts`).
+2. The traces are high-pass (or band-pass) filtered, and the sampling offsets of multiplexed ADCs are undone where the
+   probe declares them.
+3. Dead, noisy and out-of-brain channels are found on the filtered signal, and taken out.
+4. The remaining channels are referenced to their common median (``cmr``) or passed through the spatial high-pass
+   filter of the IBL (``destripe``).
+5. If asked for, stretches in which the amplifiers were saturated are silenced (`blank_saturation`).
 
-A recording shorter than `min_preprocessing_duration`, or with more than `max_bad_channel_fraction` of its
-channels dead or noisy, is left out, with the reason in the ledger.
+A pipeline of the user's own replaces 2 to 4. The output is the lazy chain as JSON with paths relative to the data
+folder, so that it loads from the raw files.
 
-Settings that decide: the `preprocessing` section, without `motion_correction` and `job_kwargs`.
+A recording shorter than `min_preprocessing_duration` (except with `debug`), or with more than
+`max_bad_channel_fraction` of its channels dead or noisy, is left out, with the reason in the ledger. A step that fails
+is an error; none is left out to let the rest go on.
+
+Settings that decide: the `preprocessing` section, without `motion_correction` and `job_kwargs`; the events file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import spikeinterface.core as si
 import spikeinterface.preprocessing as spre
 
-from spikepipe_core.errors import ParamsError, SkippedByRule, SpikepipeError
+from spikepipe_core.errors import NotAvailableError, ParamsError, SkippedByRule, SpikepipeError
+from spikepipe_core.ingest.shape import signed
 from spikepipe_core.params import Params, PreprocessingParams
 from spikepipe_core.pictures import channel_label_picture
+from spikepipe_core.stages import artifact_events, artifacts
+from spikepipe_core.stages.artifacts import Found, Windows
+from spikepipe_core.stages.bad_channels import BAD_LABELS, MIN_CHANNELS, OUT_LABEL, Labels, detector
+from spikepipe_core.stages.chain import Chain, Step, write_chain
+from spikepipe_core.stages.custom_pipeline import apply_custom
 from spikepipe_core.stages.recording import load_recording
 from spikepipe_core.stages.stage import Built, Stage, Work
 
-BAD_LABELS = ("dead", "noise")
-OUT_LABEL = "out"
 LABEL_PROPERTY = "channel_labels"
 
 SEED = 0
@@ -48,17 +59,30 @@ class Preprocessed:
     channel_labels : dict
         Channel id to ``good``, ``dead``, ``noise`` or ``out``, for every channel of the raw recording; empty if
         the pipeline did not look.
-    steps : tuple of str
-        What was applied, in order.
+    steps : tuple of Step
+        What was applied, in order, with its effective parameters.
+    found : tuple of Found
+        What artifact handling found.
     """
 
     recording: si.BaseRecording
-    channel_labels: dict[str, str]
-    steps: tuple[str, ...]
+    channel_labels: Labels
+    steps: tuple[Step, ...]
+    found: tuple[Found, ...] = field(default=())
+
+    @property
+    def step_names(self) -> tuple[str, ...]:
+        """Names of the steps."""
+        return tuple(step.name for step in self.steps)
 
 
 def preprocess(
-    recording: si.BaseRecording, params: PreprocessingParams, job_kwargs: dict[str, Any] | None = None
+    recording: si.BaseRecording,
+    params: PreprocessingParams,
+    job_kwargs: dict[str, Any] | None = None,
+    *,
+    stimulation: Windows | None = None,
+    detect: Callable[[si.BaseRecording], Labels] | None = None,
 ) -> Preprocessed:
     """Apply the preprocessing that the params describe.
 
@@ -68,7 +92,11 @@ def preprocess(
         Raw traces with a probe.
     params : PreprocessingParams
     job_kwargs : dict, optional
-        Parallelism of the bad channel detection.
+        Parallelism of what reads the traces: bad channel and saturation detection.
+    stimulation : Windows, optional
+        The stretches that `remove_stimulation_artifacts` takes out.
+    detect : callable, optional
+        What labels the channels of the filtered recording; SpikeInterface's detection with these params if not given.
 
     Raises
     ------
@@ -78,28 +106,24 @@ def preprocess(
         SpikeInterface refuses a step, or an argument of it, for this recording.
     """
     _require_duration(recording, params.min_preprocessing_duration)
-    if recording.get_dtype().kind == "u":
-        recording = spre.unsigned_to_signed(recording)
-    if params.custom_preprocessing_pipeline is not None:
-        pipeline = params.custom_preprocessing_pipeline
-        with _refusal_explained(f"preprocessing.custom_preprocessing_pipeline {list(pipeline)}"):
-            return _custom(recording, pipeline)
+    job_kwargs = job_kwargs or {}
+    raw = signed(recording)
+    chain = Chain(raw)
+    found: list[Found] = []
     with _refusal_explained("preprocessing"):
-        return _default(recording, params, job_kwargs or {})
-
-
-@contextmanager
-def _refusal_explained(what: str) -> Iterator[None]:
-    """Turn SpikeInterface's refusal of a value into an error that says which params to look at."""
-    try:
-        yield
-    except SpikepipeError:
-        raise
-    except (TypeError, ValueError, KeyError, AssertionError) as error:
-        raise ParamsError(
-            f"{what} cannot be applied to this recording: {error}. Correct the step's params; "
-            "see SpikeInterface's documentation of its preprocessing."
-        ) from error
+        if stimulation is not None:
+            artifacts.bridge(chain, stimulation)
+            found.append(stimulation.found)
+        if params.custom_preprocessing_pipeline is None:
+            detect = detect or detector(params, job_kwargs)
+            labels = _default(chain, params, detect, stimulation, job_kwargs)
+        else:
+            labels = apply_custom(chain, params.custom_preprocessing_pipeline, job_kwargs)
+            _require_good_channels(labels, params.max_bad_channel_fraction)
+            artifacts.subtract(chain, stimulation, job_kwargs)
+        if params.blank_saturation is not None:
+            found.append(artifacts.blank_saturation(chain, raw, params.blank_saturation, job_kwargs))
+    return Preprocessed(chain.recording, labels, tuple(chain.steps), tuple(found))
 
 
 def _require_duration(recording: si.BaseRecording, minimum_s: float) -> None:
@@ -111,182 +135,187 @@ def _require_duration(recording: si.BaseRecording, minimum_s: float) -> None:
         )
 
 
-def _custom(recording: si.BaseRecording, pipeline: dict[str, Any]) -> Preprocessed:
-    """Apply a user's own pipeline, step by step, in SpikeInterface's dictionary form."""
-    processed = spre.apply_preprocessing_pipeline(recording, pipeline) if pipeline else recording
-    return Preprocessed(processed, {}, tuple(pipeline))
+@contextmanager
+def _refusal_explained(what: str) -> Iterator[None]:
+    """Turn SpikeInterface's refusal of a value into an error that says which params to look at."""
+    try:
+        yield
+    except SpikepipeError:
+        raise
+    except (
+        TypeError,
+        ValueError,
+        KeyError,
+        IndexError,
+        AssertionError,
+        AttributeError,
+        NotImplementedError,
+        np.linalg.LinAlgError,
+    ) as error:
+        raise ParamsError(
+            f"{what} cannot be applied to this recording: {error or type(error).__name__}. Correct the step's params; "
+            "see SpikeInterface's documentation of its preprocessing."
+        ) from error
+    except ImportError as error:
+        raise NotAvailableError(
+            f"{what} asks for a step that needs a package which is not installed: {error}. Install it."
+        ) from error
 
 
 def _default(
-    recording: si.BaseRecording, params: PreprocessingParams, job_kwargs: dict[str, Any]
-) -> Preprocessed:
-    shifted, first_steps = filter_and_align(recording, params)
-    labels = label_channels(shifted, params, job_kwargs)
-    _require_good_channels(labels, params.max_bad_channel_fraction)
-    denoised, denoise_steps = _denoise(shifted, labels, params)
-    return Preprocessed(
-        recording=denoised,
-        channel_labels=labels,
-        steps=(*first_steps, "detect_bad_channels", *denoise_steps),
-    )
+    chain: Chain,
+    params: PreprocessingParams,
+    detect: Callable[[si.BaseRecording], Labels],
+    stimulation: Windows | None,
+    job_kwargs: dict[str, Any],
+) -> Labels:
+    """The documented pipeline."""
+    filter_and_align(chain, params)
+    artifacts.subtract(chain, stimulation, job_kwargs)
+    labels: Labels = {}
+    if chain.recording.get_num_channels() >= MIN_CHANNELS:
+        _require_gains(chain.recording, params)
+        labels = detect(chain.recording)
+        chain.note("detect_bad_channels", **params.detect_bad_channels.kwargs())
+        _require_good_channels(labels, params.max_bad_channel_fraction)
+        chain.recording.set_property(
+            LABEL_PROPERTY, np.array([labels[str(channel)] for channel in chain.recording.channel_ids])
+        )
+    _denoise(chain, labels, params)
+    return labels
 
 
-def filter_and_align(
-    recording: si.BaseRecording, params: PreprocessingParams
-) -> tuple[si.BaseRecording, tuple[str, ...]]:
-    """Filter in time and undo the ADCs' sampling offsets: the signal that channels are judged on.
-
-    Returns
-    -------
-    recording : BaseRecording
-        Lazy, all channels.
-    steps : tuple of str
-        What was applied, in order.
-    """
-    filtered, filter_step = _temporal_filter(recording, params)
-    shifted, shift_steps = _phase_shift(filtered, params)
-    return shifted, (filter_step, *shift_steps)
-
-
-def _temporal_filter(
-    recording: si.BaseRecording, params: PreprocessingParams
-) -> tuple[si.BaseRecording, str]:
+def filter_and_align(chain: Chain, params: PreprocessingParams) -> None:
+    """Filter in time and undo the ADCs' sampling offsets: the signal that channels are judged on."""
     if params.filter_type == "bandpass":
-        return spre.bandpass_filter(recording, **params.bandpass_filter.model_dump()), "bandpass_filter"
-    return spre.highpass_filter(recording, **params.highpass_filter.model_dump()), "highpass_filter"
+        chain.apply(spre.bandpass_filter, **params.bandpass_filter.kwargs())
+    else:
+        chain.apply(spre.highpass_filter, **params.highpass_filter.kwargs())
+    shifts = chain.recording.get_property("inter_sample_shift")
+    if shifts is not None:
+        # As an argument the offsets are part of the chain; a property gets lost where a chain is written without.
+        chain.apply(
+            partial(spre.phase_shift, inter_sample_shift=shifts),
+            name="phase_shift",
+            **params.phase_shift.kwargs(),
+        )
 
 
-def _phase_shift(
-    recording: si.BaseRecording, params: PreprocessingParams
-) -> tuple[si.BaseRecording, tuple[str, ...]]:
-    """Undo the sampling offsets of multiplexed ADCs, if the recording declares any."""
-    shifts = recording.get_property("inter_sample_shift")
-    if shifts is None:
-        return recording, ()
-    # Given as an argument, the offsets are part of the chain; a property gets lost where a chain is written without.
-    shifted = spre.phase_shift(recording, inter_sample_shift=shifts, **params.phase_shift.model_dump())
-    return shifted, ("phase_shift",)
+def _require_gains(recording: si.BaseRecording, params: PreprocessingParams) -> None:
+    if params.detect_bad_channels.method == "coherence+psd" and not recording.has_scaleable_traces():
+        raise ParamsError(
+            "preprocessing.detect_bad_channels.method = 'coherence+psd' judges channels by uV, and this recording has "
+            "no gains. Give them to the reader (gain_to_uV, offset_to_uV), or take the method 'mad'."
+        )
 
 
-def label_channels(
-    recording: si.BaseRecording, params: PreprocessingParams, job_kwargs: dict[str, Any]
-) -> dict[str, str]:
-    """Label every channel ``good``, ``dead``, ``noise`` or ``out``.
-
-    Parameters
-    ----------
-    recording : BaseRecording
-        As `filter_and_align` gives it.
-    """
-    arguments = params.detect_bad_channels.model_dump()
-    # The coherence filter is a running median over this many channels, which must be odd and fit the probe.
-    most = recording.get_num_channels() - 1 + recording.get_num_channels() % 2
-    arguments["n_neighbors"] = max(1, min(arguments["n_neighbors"], most))
-    _, labels = spre.detect_bad_channels(
-        recording, highpass_filter_cutoff=_highpass_edge(params), job_kwargs=job_kwargs, **arguments
-    )
-    return {str(channel): str(label) for channel, label in zip(recording.channel_ids, labels, strict=True)}
-
-
-def _highpass_edge(params: PreprocessingParams) -> float:
-    """Lower edge of the temporal filter in Hz: below it there is nothing to judge a channel by."""
-    chosen = params.bandpass_filter if params.filter_type == "bandpass" else params.highpass_filter
-    return chosen.freq_min
-
-
-def _require_good_channels(labels: dict[str, str], limit: float) -> None:
+def _require_good_channels(labels: Labels, limit: float) -> None:
     bad = sum(label in BAD_LABELS for label in labels.values())
-    if bad > limit * len(labels) or bad == len(labels):
+    if labels and bad == len(labels):
+        raise SkippedByRule(f"all {bad} channels are dead or noisy")
+    if bad > limit * len(labels):
         raise SkippedByRule(
             f"{bad} of {len(labels)} channels are dead or noisy ({bad / len(labels):.0%}), more than "
             f"preprocessing.max_bad_channel_fraction = {limit:g}"
         )
 
 
-def _denoise(
-    recording: si.BaseRecording, labels: dict[str, str], params: PreprocessingParams
-) -> tuple[si.BaseRecording, tuple[str, ...]]:
-    """Take channels out and remove what they have in common."""
-    steps: list[str] = []
+def _denoise(chain: Chain, labels: Labels, params: PreprocessingParams) -> None:
+    """Take channels out and remove what the others have in common."""
 
     def having(*wanted: str) -> list[Any]:
-        present = recording.channel_ids
-        return [channel for channel in present if labels[str(channel)] in wanted]
+        return [channel for channel in chain.recording.channel_ids if labels.get(str(channel)) in wanted]
 
-    recording.set_property(LABEL_PROPERTY, np.array([labels[str(c)] for c in recording.channel_ids]))
     bad = having(*BAD_LABELS)
     out = having(OUT_LABEL) if params.remove_out_channels else []
-    if len(out) + len(bad) == recording.get_num_channels():
+    if len(out) + len(bad) == chain.recording.get_num_channels():
         raise SkippedByRule("every channel is dead, noisy or outside the brain")
-    if out:
-        recording = recording.remove_channels(out)
-        steps.append("remove_out_channels")
+    _remove(chain, out, "remove_out_channels")
     if params.denoising_strategy == "destripe":
         if bad:
-            recording = spre.interpolate_bad_channels(recording, bad)
-            steps.append("interpolate_bad_channels")
-        recording = _spatial_filter(recording, params)
-        steps.append("highpass_spatial_filter")
+            chain.apply(spre.interpolate_bad_channels, bad_channel_ids=bad)
+        _filter_in_space(chain, params)
+        if params.remove_bad_channels:
+            _remove(chain, bad, "remove_bad_channels")
     else:
-        good = [channel for channel in recording.channel_ids if channel not in set(bad)]
-        reference = params.common_reference.model_dump()
-        if bad and not params.remove_bad_channels and reference["reference"] == "global":
-            reference["ref_channel_ids"] = good  # a bad channel kept must not disturb the good ones
-        elif bad and params.remove_bad_channels:
-            recording = recording.remove_channels(bad)
-            steps.append("remove_bad_channels")
-            bad = []
-        recording = spre.common_reference(recording, **reference)
-        steps.append("common_reference")
-    if bad and params.remove_bad_channels:
-        recording = recording.remove_channels(bad)
-        steps.append("remove_bad_channels")
-    return recording, tuple(steps)
+        if params.remove_bad_channels:
+            _remove(chain, bad, "remove_bad_channels")
+        _reference(chain, having(*BAD_LABELS), params)
 
 
-def _spatial_filter(recording: si.BaseRecording, params: PreprocessingParams) -> si.BaseRecording:
-    arguments = params.highpass_spatial_filter.model_dump()
+def _remove(chain: Chain, channels: list[Any], name: str) -> None:
+    if channels:
+        chain.apply(lambda recording, channel_ids: recording.remove_channels(channel_ids), name=name,
+                    channel_ids=channels)  # fmt: skip
+
+
+def _reference(chain: Chain, kept_bad: list[Any], params: PreprocessingParams) -> None:
+    """Subtract the common reference; a bad channel that is kept takes no part in it."""
+    channels = chain.recording.channel_ids
+    if len(channels) == 1:
+        return  # its own reference: nothing would be left of it
+    arguments = params.common_reference.kwargs()
+    if kept_bad and arguments["reference"] == "global":
+        arguments.setdefault("ref_channel_ids", [one for one in channels if one not in set(kept_bad)])
+    chain.apply(spre.common_reference, **arguments)
+
+
+def _filter_in_space(chain: Chain, params: PreprocessingParams) -> None:
+    arguments = params.highpass_spatial_filter.kwargs()
     for key in ("n_channel_pad", "n_channel_taper"):  # a short probe has fewer channels to mirror
         if arguments[key] is not None:
-            arguments[key] = min(arguments[key], recording.get_num_channels())
+            arguments[key] = min(arguments[key], chain.recording.get_num_channels())
     # The gain control's floor; drawn by the filter itself it would differ from run to run.
     floor = si.get_noise_levels(
-        recording,
+        chain.recording,
         method="rms",
         return_in_uV=False,
         random_slices_kwargs={"seed": SEED},
         n_jobs=1,
         progress_bar=False,
     )
-    return spre.highpass_spatial_filter(recording, rms_values=floor, **arguments)
+    chain.apply(
+        partial(spre.highpass_spatial_filter, rms_values=floor), name="highpass_spatial_filter", **arguments
+    )
 
 
 def build(work: Work) -> Built:
     """Preprocess a recording job; write the chain as JSON."""
-    raw = load_recording(work)
+    raw, params = load_recording(work), work.params.preprocessing
+    if work.params.job_dispatch.debug:  # which cuts every recording to some seconds
+        params = params.model_copy(update={"min_preprocessing_duration": 0.0})
     work.say(f"preprocessing {raw.get_num_channels()} channels, {raw.get_total_duration():.0f} s")
-    result = preprocess(raw, work.params.preprocessing, work.job_kwargs(work.params.preprocessing.job_kwargs))
+    job_kwargs = work.job_kwargs(params.job_kwargs)
+    stimulation = artifact_events.load_windows(work, raw)
+    detect = detector(params, job_kwargs, work, artifacts=_events_identity(work))
+    result = preprocess(raw, params, job_kwargs, stimulation=stimulation, detect=detect)
+    for found in result.found:
+        work.say(found.words)
     recording = result.recording
-    recording.annotate(spikepipe_steps=list(result.steps), spikepipe_channel_labels=result.channel_labels)
-    recording.dump_to_json(work.path, relative_to=work.data, include_properties=True)
-    counts = {
-        label: list(result.channel_labels.values()).count(label) for label in ("good", "dead", "noise", "out")
-    }
+    recording.annotate(
+        spikepipe_steps=[step.as_dict() for step in result.steps],
+        spikepipe_channel_labels=result.channel_labels,
+    )
+    write_chain(recording, work.path, work.data)
+    return _describe(raw, result)
+
+
+def _describe(raw: si.BaseRecording, result: Preprocessed) -> Built:
+    recording, labels = result.recording, result.channel_labels
+    counts = {label: list(labels.values()).count(label) for label in ("good", "dead", "noise", "out")}
     return Built(
         reason=f"{recording.get_num_channels()} of {raw.get_num_channels()} channels kept",
         summary={
-            "steps": " -> ".join(result.steps) or "none",
+            "steps": " -> ".join(result.step_names) or "none",
+            "parameters": [{"step": step.name, "parameters": step.words} for step in result.steps],
             "channels_in": raw.get_num_channels(),
             "channels_kept": recording.get_num_channels(),
             "duration_s": round(recording.get_total_duration(), 3),
-            **{f"channels_{label}": number for label, number in counts.items() if result.channel_labels},
-            "channel_labels": result.channel_labels,
+            **{f"channels_{label}": number for label, number in counts.items() if labels},
+            **{key: value for found in result.found for key, value in found.numbers.items()},
+            "channel_labels": labels,
         },
-        pictures=(
-            {"channel labels": channel_label_picture(raw, result.channel_labels)}
-            if result.channel_labels
-            else {}
-        ),
+        pictures={"channel labels": channel_label_picture(raw, labels)} if labels else {},
     )
 
 
@@ -304,9 +333,16 @@ def read_channel_labels(work: Work) -> dict[str, str]:
 def _settings(params: Params) -> dict[str, Any]:
     section = params.preprocessing
     dumped = section.model_dump(mode="json", exclude={"motion_correction", "job_kwargs", "t_start", "t_stop"})
+    if params.job_dispatch.debug:
+        dumped["min_preprocessing_duration"] = None
+    for key in ("remove_stimulation_artifacts", "blank_saturation"):
+        if dumped[key] is None:
+            del dumped[key]
     if section.custom_preprocessing_pipeline is not None:
+        kept = {"min_preprocessing_duration", "max_bad_channel_fraction"}
+        kept |= {"remove_stimulation_artifacts", "blank_saturation"}
         return {
-            "min_preprocessing_duration": section.min_preprocessing_duration,
+            **{key: value for key, value in dumped.items() if key in kept},
             "custom_preprocessing_pipeline": list(
                 dumped["custom_preprocessing_pipeline"].items()
             ),  # order matters
@@ -316,12 +352,26 @@ def _settings(params: Params) -> dict[str, Any]:
     return dumped
 
 
+def _events_identity(work: Work) -> dict[str, Any]:
+    """What decides about artifacts besides the recording: the params, and digest of the events' file."""
+    params = work.params.preprocessing.remove_stimulation_artifacts
+    if params is None:
+        return {}
+    return {"events": artifact_events.fingerprint(work, params), "params": params.model_dump(mode="json")}
+
+
+def _identity(work: Work) -> dict[str, Any]:
+    params = work.params.preprocessing.remove_stimulation_artifacts
+    return {} if params is None else {"events": artifact_events.fingerprint(work, params)}
+
+
 STAGE = Stage(
     name="preprocessed_recording",
-    version="1",
+    version="2",
     section="preprocessing",
     location="preprocessed/{name}.json",
     settings=_settings,
     inputs=lambda _: ("recording",),
+    identity=_identity,
     build=build,
 )

@@ -13,6 +13,7 @@ import numpy as np
 
 from spikepipe_core.ingest import RecordingJob
 from spikepipe_core.params import JobKwargs, Params
+from spikepipe_core.progress import BARS_SHOWN
 from spikepipe_core.store import Area, Manifest, OutputRef, SessionEntry, Store
 
 
@@ -148,8 +149,12 @@ class Work:
         return self.job
 
     def job_kwargs(self, section: JobKwargs) -> dict[str, Any]:
-        """Parallelism, as SpikeInterface's functions take it: a section's, with an explicit number of processes."""
-        return {"n_jobs": self.n_jobs, **section.model_dump(exclude_none=True)}
+        """Parallelism, as SpikeInterface's functions take it: a section's, with an explicit number of processes.
+
+        Progress bars are always asked for, because lines are made of them (`spikepipe_core.progress`).
+        """
+        BARS_SHOWN.set(section.progress_bar)
+        return {"n_jobs": self.n_jobs, **section.model_dump(exclude_none=True), "progress_bar": True}
 
     def at(self, path: Path) -> Work:
         """The same work, written to another path."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikepipe_core.params import Params
 from spikepipe_core.signal_statistics import measure_signal
+from spikepipe_core.stages.bad_channels import detector
 from spikepipe_core.stages.curation import read_labels
 from spikepipe_core.stages.motion import load_motion_info
 from spikepipe_core.stages.postprocessing import load_analyzer, metrics_table
@@ -62,7 +63,8 @@ def build_raw(work: Work) -> Built:
 
     recording, params = load_recording(work), work.params.preprocessing
     work.say(f"measuring noise, saturation and bad channels of {recording.get_num_channels()} channels")
-    signal = measure_raw(recording, params, work.job_kwargs(params.job_kwargs))
+    job_kwargs = work.job_kwargs(params.job_kwargs)
+    signal = measure_raw(recording, params, job_kwargs, detector(params, job_kwargs, work))
     report = raw_quality(recording, signal, params, read_job(work))
     return _publish(
         work,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import spikeinterface.core as si
-import spikeinterface.preprocessing as spre
 from numpy.typing import NDArray
 
 from spikepipe_core.errors import BadDataError
+from spikepipe_core.ingest.shape import signed
 from spikepipe_core.params import PreprocessingParams
 from spikepipe_core.signal_statistics import MAX_CHUNKS, SignalStatistics, measure_signal
-from spikepipe_core.stages import preprocessing
+from spikepipe_core.stages.bad_channels import BAD_LABELS, MIN_CHANNELS, Labels, detector
+from spikepipe_core.stages.chain import Chain
+from spikepipe_core.stages.preprocessing import filter_and_align
 from spikepipe_core.stages.quality_control.report import (
     Metric,
     QualityReport,
@@ -23,8 +25,6 @@ from spikepipe_core.stages.quality_control.report import (
     number,
     summarise,
 )
-
-BAD_LABELS = ("dead", "noise")
 
 FAIL_RMS_UV = 40.0
 """Noise in the action-potential band above which the IBL leaves a recording out (RIGOR metrics, International Brain
@@ -54,9 +54,6 @@ LINE_HALF_WIDTH_HZ, BESIDE_HZ = 1.0, (3.0, 10.0)
 MIN_LINE_CHUNKS = 5
 """Spectra averaged at least, or chance alone makes such ratios (ours)."""
 
-MIN_LABEL_CHANNELS = 4
-"""With fewer channels there is no reference to compare a channel with (ours)."""
-
 
 @dataclass(frozen=True)
 class RawSignal:
@@ -82,7 +79,10 @@ class RawSignal:
 
 
 def measure_raw(
-    recording: si.BaseRecording, params: PreprocessingParams, job_kwargs: dict[str, Any] | None = None
+    recording: si.BaseRecording,
+    params: PreprocessingParams,
+    job_kwargs: dict[str, Any] | None = None,
+    detect: Callable[[si.BaseRecording], Labels] | None = None,
 ) -> RawSignal:
     """Measure the raw signal on a bounded, always equal sample of it.
 
@@ -94,6 +94,8 @@ def measure_raw(
         Filter, phase shift and bad channel detection, used as preprocessing uses them.
     job_kwargs : dict, optional
         Parallelism of the bad channel detection.
+    detect : callable, optional
+        What labels the channels of the filtered recording, if not SpikeInterface's detection itself.
 
     Raises
     ------
@@ -102,13 +104,13 @@ def measure_raw(
     """
     if recording.get_total_samples() == 0:
         raise BadDataError("the recording holds no samples. Leave its file out, or record again.")
-    labels, why = label_channels(recording, params, job_kwargs)
+    labels, why = label_channels(recording, params, detect or detector(params, job_kwargs or {}))
     return RawSignal(measure_signal(recording), labels, why)
 
 
 def label_channels(
-    recording: si.BaseRecording, params: PreprocessingParams, job_kwargs: dict[str, Any] | None = None
-) -> tuple[dict[str, str], str]:
+    recording: si.BaseRecording, params: PreprocessingParams, detect: Callable[[si.BaseRecording], Labels]
+) -> tuple[Labels, str]:
     """Label channels on a filtered, phase-shifted copy, exactly as preprocessing does.
 
     Returns
@@ -119,14 +121,14 @@ def label_channels(
         The reason in words, empty if there are labels.
     """
     n_channels = recording.get_num_channels()
-    if n_channels < MIN_LABEL_CHANNELS:
-        return {}, f"{n_channels} channel(s), fewer than the {MIN_LABEL_CHANNELS} that this needs"
+    if n_channels < MIN_CHANNELS:
+        return {}, f"{n_channels} channel(s), fewer than the {MIN_CHANNELS} that this needs"
     if params.detect_bad_channels.method == "coherence+psd" and not recording.has_scaleable_traces():
         return {}, "the recording has no gains to uV, and 'coherence+psd' judges by uV"
-    signed = spre.unsigned_to_signed(recording) if recording.get_dtype().kind == "u" else recording
+    chain = Chain(signed(recording))
     try:
-        filtered, _ = preprocessing.filter_and_align(signed, params)
-        return preprocessing.label_channels(filtered, params, job_kwargs or {}), ""
+        filter_and_align(chain, params)
+        return detect(chain.recording), ""
     except (AssertionError, ValueError, IndexError, KeyError, RuntimeError) as error:
         return (
             {},
