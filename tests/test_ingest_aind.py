@@ -362,6 +362,10 @@ def test_links_in_a_store_are_not_followed(copy):
     chunk.symlink_to(outside)
     with pytest.raises(BadDataError, match="symbolic link"):
         load_recording(job, copy)
+    chunk.unlink()
+    os.mkfifo(chunk)
+    with pytest.raises(BadDataError, match="is no file"):
+        load_recording(job, copy)
 
 
 # --- identity -----------------------------------------------------------------------------------------------

@@ -811,6 +811,11 @@ def _no_folder(copy):
     shutil.rmtree(_probe_a(copy))
 
 
+def _times_are_a_pipe(copy):
+    (_probe_a(copy) / "timestamps.npy").unlink()
+    os.mkfifo(_probe_a(copy) / "timestamps.npy")
+
+
 def _times_are_no_numpy(copy):
     (_probe_a(copy) / "timestamps.npy").write_bytes(b"hello")
 
@@ -856,7 +861,8 @@ def _no_gain(copy):
             r"continuous\.dat has 30 samples, but sample_numbers\.npy beside it 60\..*take the \.npy",
         ),
         (_no_dat, r"continuous\.dat is missing"),
-        (_folder_for_a_file, r"continuous\.dat is missing"),
+        (_folder_for_a_file, r"continuous\.dat is a folder"),
+        (_times_are_a_pipe, r"timestamps\.npy is a pipe"),
         (_no_folder, r"continuous\.dat is missing"),
         (_times_are_no_numpy, r"timestamps\.npy cannot be read as a NumPy file"),
         (_times_are_pickled, r"timestamps\.npy cannot be read.*allow_pickle=False"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from spikepipe_core.errors import BadDataError
-from spikepipe_core.ingest.files import inside, read_json_object
+from spikepipe_core.ingest.files import inside, read_json_object, regular_file
 from spikepipe_core.ingest.jobs import RecordingJob
 from spikepipe_core.ingest.openephys_files import OEBIN
 from spikepipe_core.ingest.openephys_layout import load_vector
@@ -112,7 +112,7 @@ def _lines(folder: Path, rate: float, root: Path) -> list[TTLLine]:
 def _vector(folder: Path, names: tuple[str, ...], root: Path) -> np.ndarray:
     """The vector in the first of some files that is there."""
     paths = [folder / f"{name}.npy" for name in names]
-    path = inside(next((path for path in paths if path.is_file()), paths[0]), root)
+    path = regular_file(next((path for path in paths if path.exists()), paths[0]), root)
     try:
         return np.asarray(load_vector(path))
     except (ValueError, OSError, EOFError, SyntaxError) as error:

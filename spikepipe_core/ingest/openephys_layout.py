@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from spikepipe_core.errors import BadDataError
-from spikepipe_core.ingest.files import inside
-from spikepipe_core.ingest.openephys_files import DAT, OEBIN, Stream
+from spikepipe_core.ingest.files import regular_file
+from spikepipe_core.ingest.openephys_files import DAT, Stream
 
 __all__ = ["Layout", "load_vector", "read_layout"]
 
@@ -50,11 +50,7 @@ def read_layout(stream: Stream, root: Path) -> Layout:
     BadDataError
         A file is missing, truncated, or has another number of samples than the others.
     """
-    dat = inside(stream.folder / DAT, root)
-    if not dat.is_file():
-        raise BadDataError(
-            f"{dat} is missing, though {OEBIN} lists the stream. Copy it again from the acquisition."
-        )
+    dat = regular_file(stream.folder / DAT, root)
     frame = SAMPLE_BYTES * len(stream.channels)
     size = dat.stat().st_size
     if size % frame:
@@ -84,7 +80,7 @@ def load_vector(path: Path) -> np.ndarray:
 
 
 def _vector(stream: Stream, name: str, root: Path) -> np.ndarray:
-    path = inside(stream.folder / name, root)
+    path = regular_file(stream.folder / name, root)
     try:
         vector = load_vector(path)
     except (ValueError, OSError, EOFError, SyntaxError, OverflowError) as error:

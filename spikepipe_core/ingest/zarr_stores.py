@@ -86,7 +86,7 @@ def check_codecs(store: Path, root: Path) -> None:
 
 
 def refuse_links(folder: Path) -> None:
-    """Make sure that no file of a store is a link to somewhere else.
+    """Make sure that a store holds plain files and folders only, and no links to somewhere else.
 
     Raises
     ------
@@ -101,6 +101,8 @@ def refuse_links(folder: Path) -> None:
                 )
             if entry.is_dir():
                 refuse_links(Path(entry.path))
+            elif not entry.is_file():  # reading from a pipe may never end
+                raise BadDataError(f"{entry.path} is no file. Take it out of the store.")
 
 
 def require_chunks(store: Path, name: str, root: Path) -> None:
