@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +224,24 @@ def test_the_same_session_in_every_format(in_every_format, name):
             assert ours.get_sampling_frequency() == theirs.get_sampling_frequency()
         shifts = [one.recording.get_property("inter_sample_shift") for one in (loaded, expected[key][1])]
         assert np.allclose(*shifts)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_recording_output_loads_again_from_its_description(in_every_format, make_work, tmp_path, name):
+    from spikepipe_core.produce import produce
+    from spikepipe_core.stages import recording
+
+    data = Path(shutil.copytree(in_every_format[name].parent, tmp_path / "data"))
+    work = make_work(data, tmp_path / "results")
+    produce(work.stages["recording"], work)
+    elsewhere = Path(shutil.move(data, tmp_path / "moved"))
+    moved = replace(work, entry=work.entry.model_copy(update={"data": elsewhere}))
+    again = recording.load_recording(moved)
+    expected = _loaded(in_every_format[name])[work.entry.session, work.recording_job.probe][1]
+    assert np.array_equal(again.get_traces(), expected.recording.get_traces())
+    assert np.array_equal(again.get_times(), expected.recording.get_times())
+    assert again.get_property("inter_sample_shift") is not None
+    assert recording.load_lfp_band(moved).get_sampling_frequency() == 2_500.0
 
 
 @pytest.mark.parametrize("name", ["spikeglx", *OTHERS])
