@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -59,6 +60,38 @@ def test_documented_presets_run(preprocessed_session, section, preset):
     info = estimate_motion(traces, params, {"n_jobs": 1, "progress_bar": False})
     assert len(info["peaks"]) > 100
     assert np.isfinite(info["motion"].displacement[0]).all()
+
+
+def test_segments_are_followed_as_one_and_split_back(preprocessed_session, section):
+    """Three segments, the last too short for a time bin of its own; motion and peaks are those of the whole."""
+    traces = cached_traces(preprocessed_session)
+    rate, samples = traces.get_sampling_frequency(), traces.get_num_samples()
+    cuts = [0, round(5 * rate), samples - 600, samples]
+    parts = [traces.frame_slice(first, last) for first, last in pairwise(cuts)]
+    for index, part in enumerate(parts):
+        part.shift_times(100.0 * index)
+    segments = si.append_recordings(parts)
+    params = section(preset="rigid_fast", estimate_motion_kwargs={"bin_s": 1.0})
+    arguments = {"n_jobs": 1, "progress_bar": False}
+    whole, split = (estimate_motion(one, params, arguments) for one in (traces, segments))
+    assert np.array_equal(
+        split["peaks"]["sample_index"] + np.array(cuts)[split["peaks"]["segment_index"]],
+        whole["peaks"]["sample_index"],
+    )
+    motion = split["motion"]
+    assert motion.num_segments == 3 and all(len(bins) >= 2 for bins in motion.temporal_bins_s)
+    assert np.array_equal(motion.displacement[0], whole["motion"].displacement[0][:5])
+    start = segments.get_start_time(1)
+    assert motion.temporal_bins_s[1][0] - start == pytest.approx(
+        whole["motion"].temporal_bins_s[0][5] - cuts[1] / rate
+    )
+    moved, moved_whole = interpolate(segments, motion, params), interpolate(traces, whole["motion"], params)
+    assert [moved.get_start_time(index) for index in range(3)] == [
+        segments.get_start_time(index) for index in range(3)
+    ]
+    assert np.array_equal(moved.channel_ids, moved_whole.channel_ids)
+    again = np.concatenate([moved.get_traces(segment_index=index) for index in range(3)])
+    assert np.allclose(again, moved_whole.get_traces(), atol=1e-3)
 
 
 def test_the_default_estimate_is_saved_and_the_same_in_each_run(preprocessed_session, continued, tmp_path):

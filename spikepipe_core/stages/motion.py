@@ -19,6 +19,7 @@ from spikeinterface.core.motion import Motion
 
 from spikepipe_core.compiled import keep_compiled
 from spikepipe_core.errors import StageFailedError
+from spikepipe_core.ingest import regular_times
 from spikepipe_core.params import MotionCorrectionParams, Params
 from spikepipe_core.pictures import motion_picture
 from spikepipe_core.stages.stage import Built, Stage, Work
@@ -35,7 +36,7 @@ SEED = 0
 def estimate_motion(
     recording: si.BaseRecording, params: MotionCorrectionParams, job_kwargs: dict[str, Any]
 ) -> dict[str, Any]:
-    """Estimate motion with a SpikeInterface preset.
+    """Estimate motion with a SpikeInterface preset; of several segments as of one, and split back.
 
     Parameters
     ----------
@@ -55,6 +56,8 @@ def estimate_motion(
         The estimate failed; the message has SpikeInterface's reason.
     """
     keep_compiled()
+    segments = recording
+    recording = segments if segments.get_num_segments() == 1 else si.concatenate_recordings([segments])
     # Drawn by SpikeInterface itself the noise levels, and so the motion, would differ from run to run.
     noise = si.get_noise_levels(
         recording, return_in_uV=False, random_slices_kwargs={"seed": SEED}, **job_kwargs
@@ -77,7 +80,39 @@ def estimate_motion(
         raise _failed(params, str(error)) from error
     if info["motion"] is None and len(info["peaks"]) >= MIN_PEAKS:
         raise _failed(params, str(said[-1].message))
-    return info
+    return info if recording is segments else _by_segment(info, segments)
+
+
+def _by_segment(info: dict[str, Any], segments: si.BaseRecording) -> dict[str, Any]:
+    """Peaks and motion of segments laid end to end, as those of the segments, on the times of each."""
+    count, rate = segments.get_num_segments(), segments.get_sampling_frequency()
+    starts, ends = _limits(segments)
+    peaks = info["peaks"].copy()
+    peaks["segment_index"] = np.searchsorted(ends, peaks["sample_index"], side="right")
+    peaks["sample_index"] -= starts[peaks["segment_index"]]
+    motion = info["motion"]
+    if motion is not None:
+        bins, displacement = motion.temporal_bins_s[0], motion.displacement[0]
+        inside = [
+            _bins_inside(bins, start / rate, end / rate) for start, end in zip(starts, ends, strict=True)
+        ]
+        shifts = [segments.get_start_time(index) - starts[index] / rate for index in range(count)]
+        motion = Motion(
+            [displacement[chosen] for chosen in inside],
+            [bins[chosen] + shift for chosen, shift in zip(inside, shifts, strict=True)],
+            motion.spatial_bins_um,
+            direction=motion.direction,
+            interpolation_method=motion.interpolation_method,
+        )
+    return {**info, "peaks": peaks, "motion": motion}
+
+
+def _bins_inside(centres_s: np.ndarray, start_s: float, end_s: float) -> np.ndarray:
+    """Time bins with their centre in a segment; the two nearest if there are fewer: one gives no slope."""
+    inside = np.flatnonzero((centres_s >= start_s) & (centres_s < end_s))
+    if len(inside) >= 2 or len(centres_s) < 2:
+        return inside if len(inside) else np.arange(len(centres_s))
+    return np.sort(np.argsort(np.abs(centres_s - (start_s + end_s) / 2))[:2])
 
 
 def _failed(params: MotionCorrectionParams, why: str) -> StageFailedError:
@@ -145,12 +180,46 @@ def load_motion_info(work: Work) -> dict[str, Any] | None:
 def interpolate(
     recording: si.BaseRecording, motion: Motion, params: MotionCorrectionParams
 ) -> si.BaseRecording:
-    """Move every trace to where the tissue was, lazily."""
+    """Move every trace to where the tissue was, lazily; channels that leave the probe in any segment are left out."""
     from spikeinterface.sortingcomponents.motion import InterpolateMotionRecording
 
     preset = spre.get_motion_parameters_preset(params.preset)["interpolate_motion_kwargs"]
+    arguments = {**preset, **params.interpolate_motion_kwargs}
     floating = recording.astype("float32") if recording.get_dtype().kind == "i" else recording
-    return InterpolateMotionRecording(floating, motion, **{**preset, **params.interpolate_motion_kwargs})
+    if recording.get_num_segments() == 1:
+        return InterpolateMotionRecording(floating, motion, **arguments)
+    # SpikeInterface 0.105 asks for the displacement of several segments without saying of which.
+    whole = InterpolateMotionRecording(
+        si.concatenate_recordings([floating]), _end_to_end(motion, recording), **arguments
+    )
+    first, last = _limits(recording)
+    parts = [whole.frame_slice(*limits) for limits in zip(first, last, strict=True)]
+    times = [float(recording.get_start_time(index)) for index in range(recording.get_num_segments())]
+    return regular_times(si.append_recordings(parts), times)
+
+
+def _end_to_end(motion: Motion, segments: si.BaseRecording) -> Motion:
+    """The motion of several segments as that of one, in which they follow each other without a break."""
+    first, _ = _limits(segments)
+    shifts = first / segments.get_sampling_frequency() - [
+        segments.get_start_time(index) for index in range(segments.get_num_segments())
+    ]
+    bins = np.concatenate([one + shift for one, shift in zip(motion.temporal_bins_s, shifts, strict=True)])
+    # A short segment has bins of its neighbours too.
+    _, unique = np.unique(bins.round(6), return_index=True)
+    return Motion(
+        np.concatenate(motion.displacement)[unique],
+        bins[unique],
+        motion.spatial_bins_um,
+        direction=motion.direction,
+        interpolation_method=motion.interpolation_method,
+    )
+
+
+def _limits(segments: si.BaseRecording) -> tuple[np.ndarray, np.ndarray]:
+    """First sample of each segment, and the one after its last, when they are laid end to end."""
+    last = np.cumsum([segments.get_num_samples(index) for index in range(segments.get_num_segments())])
+    return np.concatenate([[0], last[:-1]]), last
 
 
 def motion_corrected(work: Work, recording: si.BaseRecording) -> si.BaseRecording:
