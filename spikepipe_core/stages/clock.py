@@ -48,7 +48,7 @@ def build(work: Work) -> Built:
     (work.path / FIGURE).write_bytes(picture)
     write_json(work.path / CLOCKS, {name: _plain(one) for name, one in found.items()})
     return Built(
-        reason="; ".join(f"against {name}: {in_words(one)}" for name, one in found.items()),
+        reason=_in_short(found),
         summary={"clocks": rows},
         pictures={"clocks": picture},
     )
@@ -92,6 +92,13 @@ def _other_probes(work: Work) -> dict[str, RecordingJob]:
     own = device_name(work.recording_job)
     jobs = {device_name(job): job for job in reversed(work.entry.jobs)}
     return {device: jobs[device] for device in sorted(jobs) if device != own}
+
+
+def _in_short(found: dict[str, ClockDifference]) -> str:
+    """The one comparison, or that of the clock which drifts most."""
+    name, most = max(found.items(), key=lambda item: abs(item[1].drift_ppm))
+    of_several = f" (of {len(found)} comparisons the one with most drift)" if len(found) > 1 else ""
+    return f"against {name}: {in_words(most)}{of_several}"
 
 
 def in_words(difference: ClockDifference) -> str:
