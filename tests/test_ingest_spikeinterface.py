@@ -430,9 +430,7 @@ def test_what_was_loaded_can_be_described_and_moved(saved, tmp_path):
 @pytest.mark.parametrize("name", ["ProbeA", "ProbeB.zarr", "ProbeC.json"])
 def test_one_saved_recording_can_be_given_itself(saved, name):
     jobs = discover(saved / name, JobDispatchParams(split_segments=False)).jobs
-    if name.endswith(".json"):  # it points to a file outside of what was given only if that is a folder
-        assert [job.session for job in jobs] == ["ProbeC"]
-    assert len(jobs) == 1
+    assert [(job.session, job.probe) for job in jobs] == [(name.split(".")[0],) * 2]
     named = params("spikeinterface", {"folder": name}, session_names="m", dispatch={"split_segments": False})
     (job,) = discover(saved, named).jobs
     assert (job.session, job.probe) == ("m", name.split(".")[0])

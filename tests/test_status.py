@@ -74,7 +74,7 @@ def test_a_job_is_ok_when_every_stage_is_and_unfinished_before(quick):
     )
     quick.make("mouse1", "imec0", "recording", "lfp")
     half = line(quick, "mouse1", "imec0")
-    assert (half.outcome, half.stage, half.made) == ("unfinished", "raw_figures", 2)
+    assert (half.outcome, half.stage, half.made) == ("unfinished", "clock_report", 2)
     quick.misbehave["mouse1", "imec0", "motion"] = Built("the params ask for none", empty=True)
     quick.make_session("mouse1")
     assert line(quick, "mouse1", "imec0").outcome == "ok"

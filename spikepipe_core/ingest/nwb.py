@@ -1,16 +1,16 @@
-"""NWB files (HDF5): every wide-band ElectricalSeries in `acquisition` is a probe's signal.
+"""NWB files, HDF5 and Zarr: every wide-band ElectricalSeries in `acquisition` is a probe's signal.
 
 An ElectricalSeries below 10 kHz is taken for an LFP band (the AIND pipeline's rule), and belongs to the
-wide-band series of the same electrode groups. Geometry is what the electrodes table says (`rel_x`, `rel_y`);
-a series without it is not processed, because positions are never invented.
+wide-band series of the same electrode groups. Geometry is what the electrodes table says (`rel_x`, `rel_y`), the probe
+is the device of its electrode groups, the shanks are those groups. A series without positions is not processed, because
+positions are never invented.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,53 +18,19 @@ import numpy as np
 
 from spikepipe_core.errors import BadDataError
 from spikepipe_core.ingest.base import Found
-from spikepipe_core.ingest.classification import MIN_SPIKE_HZ
+from spikepipe_core.ingest.classification import SORTABLE
 from spikepipe_core.ingest.clock import StreamClock, clock_of_times
-from spikepipe_core.ingest.files import inside, relative, walk_files
+from spikepipe_core.ingest.files import relative, walk_files
 from spikepipe_core.ingest.jobs import FoundSegment, FoundStream, IgnoredStream, RecordingJob
+from spikepipe_core.ingest.nwb_files import NwbFile, is_nwb, opened_nwb
+from spikepipe_core.ingest.nwb_series import Series, is_slow, open_series, read_series
 
 if TYPE_CHECKING:
-    import h5py
     from spikeinterface.core import BaseRecording
 
     from spikepipe_core.params import JobDispatchParams
 
 __all__ = ["NwbReader"]
-
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_WHERE_GROUPS_ARE = "general/extracellular_ephys"
-
-
-@dataclass(frozen=True)
-class Series:
-    """One ElectricalSeries.
-
-    Attributes
-    ----------
-    path : str
-        In the file, such as ``acquisition/ElectricalSeriesAP``.
-    groups : dict of str to int
-        Channels of each electrode group, by the group's name.
-    device : str or None
-        Name of the device, if all the groups are on one.
-    """
-
-    path: str
-    sampling_frequency: float
-    num_samples: int
-    groups: dict[str, int]
-    device: str | None
-    problem: str | None
-
-    @property
-    def name(self) -> str:
-        """Last part of the path."""
-        return self.path.rsplit("/", 1)[-1]
-
-    @property
-    def is_wideband(self) -> bool:
-        """Fast enough for spikes."""
-        return self.sampling_frequency >= MIN_SPIKE_HZ
 
 
 class NwbReader:
@@ -73,9 +39,9 @@ class NwbReader:
     name = "nwb"
 
     def detect(self, folder: Path) -> str | None:
-        """Recognise a file by its ending and the signature of HDF5."""
+        """Recognise a file by its ending and the signature of HDF5, a folder by what Zarr says of it."""
         for path in _nwb_paths(folder):
-            if path.is_file() and _is_hdf5(path):
+            if is_nwb(path):
                 return f"NWB file {path.name}"
         return None
 
@@ -85,7 +51,7 @@ class NwbReader:
         ignored: list[IgnoredStream] = []
         for path in _chosen(list(_nwb_paths(folder)), folder, params.nwb_files):
             try:
-                found = _streams_of_file(path, root)
+                found = _streams_of_file(path, root, split_groups=params.split_groups)
             except BadDataError as error:
                 ignored.append(IgnoredStream(stream=path.name, reason=str(error)))
                 continue
@@ -108,9 +74,13 @@ class NwbReader:
 
 
 def _nwb_paths(folder: Path) -> Iterable[Path]:
-    if folder.is_file():
-        return [folder] if folder.suffix == ".nwb" else []
-    return (path for path in walk_files(folder) if path.suffix == ".nwb")
+    """Files, and folders of Zarr, that are NWB by name; and by content, where the name says Zarr only."""
+    paths = [folder] if folder.is_file() or _may_be_zarr(folder) else walk_files(folder)
+    return (path for path in paths if path.suffix == ".nwb" or (path.suffix == ".zarr" and is_nwb(path)))
+
+
+def _may_be_zarr(folder: Path) -> bool:
+    return folder.suffix in (".zarr", ".nwb") and (folder / ".zgroup").exists()
 
 
 def _chosen(paths: list[Path], folder: Path, wanted: str | list[str] | None) -> list[Path]:
@@ -129,183 +99,185 @@ def _chosen(paths: list[Path], folder: Path, wanted: str | list[str] | None) -> 
     return [path for path in paths if path in asked]
 
 
-def _is_hdf5(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
+# --- from files to streams ----------------------------------------------------------------------------------
 
 
-@contextmanager
-def _opened(path: Path, root: Path):
-    """Open a file for reading; whatever HDF5 says about a damaged one becomes a `BadDataError`."""
-    import h5py
+@dataclass(frozen=True)
+class _Signal:
+    """The channels of a series that are on one device.
 
-    inside(path, root)
-    if path.is_dir():
-        raise BadDataError(
-            f"{path} is an NWB file in Zarr, which this version does not read yet. Convert it to HDF5."
-        )
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except (OSError, KeyError, RuntimeError) as error:
-        raise BadDataError(
-            f"{path} cannot be read as NWB ({type(error).__name__}: {error}). Copy it again; check it with "
-            "nwbinspector."
-        ) from error
+    Attributes
+    ----------
+    groups : dict of str to int
+        Channels of each electrode group.
+    """
+
+    series: Series
+    device: str | None
+    groups: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str | None]:
+        """What tells it from other signals of the file."""
+        return self.series.path, self.device
 
 
-def _streams_of_file(path: Path, root: Path) -> Found:
-    from spikeinterface.extractors.nwbextractors import NwbRecordingExtractor
-
-    with _opened(path, root) as file:
-        paths = NwbRecordingExtractor.fetch_available_electrical_series_paths(path)
-        series = [_series(file, where, path) for where in sorted(paths)]
-    wideband = [one for one in series if one.is_wideband and one.path.startswith("acquisition/")]
-    lfps = {one.path: _companion(one, series) for one in wideband}
+def _streams_of_file(path: Path, root: Path, *, split_groups: bool) -> Found:
+    read: list[Series] = []
+    broken: list[FoundStream] = []
+    ignored: list[IgnoredStream] = []
+    with opened_nwb(path, root) as nwb:
+        for where in nwb.of_type("ElectricalSeries"):
+            try:
+                read.append(read_series(nwb, where))
+            except BadDataError as error:
+                if where.startswith("acquisition/") and not is_slow(nwb, where):
+                    broken.append(_broken(where, str(error), path, root))
+                else:
+                    ignored.append(IgnoredStream(stream=f"{path.name}/{where}", reason=str(error)))
+        if not (read or broken or ignored):
+            ignored.append(IgnoredStream(stream=path.name, reason=_why_empty(nwb)))
+    signals = [signal for series in read for signal in _signals(series)]
+    wideband = [one for one in signals if _is_probe_signal(one.series)]
+    lfps = {one.key: _companion(one, signals) for one in wideband}
     keys = _probe_keys(wideband)
-    used = {one.path for one in wideband} | {lfp.path for lfp in lfps.values() if lfp}
-    ignored = [
-        IgnoredStream(stream=f"{path.name}/{one.path}", reason=_why_not(one))
-        for one in series
-        if one.path not in used
+    used = {one.key for one in wideband} | {lfp.key for lfp in lfps.values() if lfp}
+    ignored += [
+        IgnoredStream(
+            stream=f"{path.name}/{one.series.path}", reason=_why_not(one.series), kind=one.series.found.kind
+        )
+        for one in signals
+        if one.key not in used
     ]
-    if not series:
-        ignored = [IgnoredStream(stream=path.name, reason="it holds no ElectricalSeries")]
-    streams = tuple(_stream(one, lfps[one.path], keys[one.path], path, root) for one in wideband)
-    return Found(streams, tuple(ignored))
+    streams = tuple(
+        _stream(one, lfps[one.key], keys[one.key], path, root, split_groups=split_groups) for one in wideband
+    )
+    return Found((*streams, *broken), tuple(ignored))
+
+
+def _broken(where: str, problem: str, path: Path, root: Path) -> FoundStream:
+    """A series that cannot be read, under its own name."""
+    file = relative(path, root)
+    return FoundStream(
+        folder=_session_folder(path),
+        block="block0",
+        stream=where.replace("/", "-"),
+        probe=where.rsplit("/", 1)[-1],
+        segments=(FoundSegment(1, {"file": file, "series": where}, (file,), problem=problem),),
+        kind="unknown",
+    )
+
+
+def _session_folder(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".zarr").removesuffix(".nwb"))
+
+
+def _why_empty(nwb: NwbFile) -> str:
+    return "it holds no ElectricalSeries" if nwb.has("acquisition") else "it holds no NWB acquisition"
+
+
+def _signals(series: Series) -> list[_Signal]:
+    found = []
+    for device in series.device_names:
+        names, counts = np.unique(series.groups[series.channels_on(device)], return_counts=True)
+        groups = {str(name): int(count) for name, count in zip(names, counts, strict=True)}
+        found.append(_Signal(series, device, groups))
+    return found
+
+
+def _is_probe_signal(series: Series) -> bool:
+    return series.found.kind in SORTABLE and series.path.startswith("acquisition/")
 
 
 def _why_not(series: Series) -> str:
-    if series.is_wideband:
+    if series.found.kind in SORTABLE:
         return "not in acquisition: a processed signal"
-    return f"{series.sampling_frequency:g} Hz is too slow for spikes, and it is no other series' LFP band"
+    if series.found.kind == "LFP":
+        return f"{series.found.reason}, and it is no other series' LFP band"
+    return series.found.reason
 
 
-def _companion(wideband: Series, series: list[Series]) -> Series | None:
-    """The LFP series of the same electrode groups; the raw one if there are several."""
+def _companion(wideband: _Signal, signals: list[_Signal]) -> _Signal | None:
+    """The LFP series of the same electrode groups; the one with all the channels if there are several."""
     candidates = [
-        one for one in series if not one.is_wideband and one.groups.keys() == wideband.groups.keys()
+        one
+        for one in signals
+        if one.series.found.kind == "LFP"
+        and one.series.problem is None
+        and one.device == wideband.device
+        and one.groups.keys() == wideband.groups.keys()
     ]
-    candidates.sort(key=lambda one: (one.groups != wideband.groups, one.path))
+    candidates.sort(key=lambda one: (one.groups != wideband.groups, one.series.path))
     return candidates[0] if candidates else None
 
 
-def _probe_keys(wideband: list[Series]) -> dict[str, str]:
-    """The name of the device where it tells the series apart, else the name of the series."""
+def _probe_keys(wideband: list[_Signal]) -> dict[tuple[str, str | None], str]:
+    """The name of the device where it tells the signals apart, else that of the series, else both."""
     devices = Counter(one.device for one in wideband)
-    return {
-        one.path: one.device if one.device is not None and devices[one.device] == 1 else one.name
-        for one in wideband
-    }
+    of_series = Counter(one.series.path for one in wideband)
+    keys = {}
+    for one in wideband:
+        if one.device is not None and devices[one.device] == 1:
+            keys[one.key] = one.device
+        elif of_series[one.series.path] == 1:
+            keys[one.key] = one.series.name
+        else:
+            keys[one.key] = f"{one.series.name}_{one.device or 'unknown'}"
+    return keys
 
 
-def _stream(series: Series, lfp: Series | None, probe: str, path: Path, root: Path) -> FoundStream:
-    source = {"file": relative(path, root), "series": series.path}
+def _stream(
+    signal: _Signal, lfp: _Signal | None, probe: str, path: Path, root: Path, *, split_groups: bool
+) -> FoundStream:
+    series = signal.series
+    source: dict[str, Any] = {"file": relative(path, root), "series": series.path}
+    if signal.device is not None:
+        source["device"] = signal.device
     if lfp is not None:
-        source["lfp_series"] = lfp.path
+        source["lfp_series"] = lfp.series.path
     segment = FoundSegment(
         number=1,
         source=source,
         files=(relative(path, root),),
         duration=series.num_samples / series.sampling_frequency,
-        problem=series.problem,
+        problem=series.problem or (None if split_groups else _no_common_frame(signal, path)),
     )
+    name = series.path.replace("/", "-")
+    shared = len(series.device_names) > 1
+    model = [
+        device.model for group, device in series.devices.items() if group in signal.groups and device.model
+    ]
     return FoundStream(
-        folder=path.with_suffix(""),
+        folder=_session_folder(path),
         block="block0",
-        stream=series.path.replace("/", "-"),
+        stream=f"{name}-{signal.device}" if shared else name,
         probe=probe,
         segments=(segment,),
-        groups=series.groups,
-        lfp_stream=None if lfp is None else lfp.path.replace("/", "-"),
+        groups=signal.groups,
+        lfp_stream=None if lfp is None else lfp.series.path.replace("/", "-"),
         sampling_frequency=series.sampling_frequency,
+        kind=series.found.kind,
+        kind_reason=series.found.reason,
+        probe_model=model[0] if model else None,
     )
 
 
-# --- what the file says of a series -------------------------------------------------------------------------
-
-
-def _series(file: h5py.File, where: str, path: Path) -> Series:
-    series = file[where]
-    data = series["data"]
-    electrodes = np.asarray(series["electrodes"][:])
-    table = file[series["electrodes"].attrs["table"]]
-    names = _column(table, "group_name", electrodes)
-    groups = {
-        str(name): int(count) for name, count in zip(*np.unique(names, return_counts=True), strict=True)
-    }
-    return Series(
-        path=where,
-        sampling_frequency=_rate(series, path, where),
-        num_samples=int(data.shape[0]),
-        groups=groups,
-        device=_device(file, groups),
-        problem=_leads_out(data, path, where) or _no_geometry(table, electrodes, names, path, where),
+def _no_common_frame(signal: _Signal, path: Path) -> str | None:
+    """Positions that are counted in each group by itself cannot be put together."""
+    series = signal.series
+    positions = None if series.positions is None else series.positions[series.channels_on(signal.device)]
+    if positions is None or len(np.unique(positions, axis=0)) == len(positions):
+        return None
+    return (
+        f"{path}: the electrode groups of {series.path} have positions relative to each group, so it is not known how "
+        "the groups lie to each other. Process them apart (job_dispatch.split_groups true)."
     )
-
-
-def _column(table: Any, name: str, rows: np.ndarray) -> np.ndarray:
-    values = table[name].asstr()[:] if table[name].dtype.kind == "O" else table[name][:]
-    return np.asarray(values)[rows]
-
-
-def _rate(series: Any, path: Path, where: str) -> float:
-    """Sampling frequency in Hz: the rate, or the median of the first 1000 steps between timestamps."""
-    if "starting_time" in series:
-        rate = float(series["starting_time"].attrs["rate"])
-    elif "timestamps" in series and series["timestamps"].shape[0] > 1:
-        rate = float(1.0 / np.median(np.diff(series["timestamps"][:1000])))
-    else:
-        rate = float("nan")
-    if not np.isfinite(rate) or rate <= 0:
-        raise BadDataError(f"{path}: {where} has neither a rate nor usable timestamps. Write one of them.")
-    return rate
-
-
-def _device(file: h5py.File, groups: Iterable[str]) -> str | None:
-    devices = set()
-    for name in groups:
-        link = file[f"{_WHERE_GROUPS_ARE}/{name}"].get("device", getlink=True)
-        devices.add(str(getattr(link, "path", "")).rsplit("/", 1)[-1])
-    return devices.pop() if len(devices) == 1 and devices != {""} else None
-
-
-def _leads_out(data: h5py.Dataset, path: Path, where: str) -> str | None:
-    """HDF5 can point to other files; from an untrusted one that is not followed."""
-    if data.external or data.is_virtual or Path(data.file.filename).resolve() != path.resolve():
-        return f"{path}: the data of {where} lie in another file. Export the series into one file."
-    return None
-
-
-def _no_geometry(
-    table: Any, electrodes: np.ndarray, groups: np.ndarray, path: Path, where: str
-) -> str | None:
-    remedy = (
-        "Add the columns rel_x and rel_y (um) to its electrodes table, or read the original files with the "
-        "'spikeinterface' reader and probe_paths."
-    )
-    if "rel_x" not in table or "rel_y" not in table:
-        return f"{path}: {where} has no electrode positions (rel_x, rel_y). {remedy}"
-    x, y = _column(table, "rel_x", electrodes), _column(table, "rel_y", electrodes)
-    if not np.all(np.isfinite([x, y])):
-        return f"{path}: {where} has electrode positions that are no numbers. {remedy}"
-    places = Counter(zip(groups, x.tolist(), y.tolist(), strict=True))
-    (group, at_x, at_y), count = places.most_common(1)[0]
-    if count > 1:
-        place = f"({at_x}, {at_y})"
-        return f"{path}: {where} has {count} electrodes of group {group!r} at one place {place}. {remedy}"
-    return None
 
 
 def _open(source: dict[str, Any], which: str, root: Path) -> BaseRecording:
     """Open one series lazily, with the times of its samples where the file has them."""
-    from spikeinterface.extractors.nwbextractors import NwbRecordingExtractor
-
     path, where = root / str(source["file"]), str(source[which])
-    with _opened(path, root) as file:
-        if where not in file:
+    with opened_nwb(path, root) as nwb:
+        if not nwb.has(where):
             raise BadDataError(f"{path} has no {where} any more. Run discovery again.")
-        problem = _series(file, where, path).problem
-    if problem:
-        raise BadDataError(problem)
-    return NwbRecordingExtractor(file_path=path, electrical_series_path=where, load_time_vector=True)
+        return open_series(nwb, read_series(nwb, where), source.get("device"))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from spikepipe_core.errors import BadDataError, NotAvailableError, ParamsError
-from spikepipe_core.ingest.files import inside, relative
+from spikepipe_core.ingest.files import STORES, inside, relative
 from spikepipe_core.ingest.naming import safe_key
 from spikepipe_core.ingest.probes import ProbePaths
 from spikepipe_core.ingest.spikeinterface_description import check_binary_files, check_openable
@@ -105,7 +105,7 @@ def openings(
             continue
         session = root / safe_key(names[index]) if names else opening.session
         if names is None and len(given) == 1:
-            session = folder.with_suffix("") if folder.is_file() else folder
+            session = _bare(folder)
         opened.append(replace(opening, session=session))
     return _told_apart(opened, root), failed
 
@@ -120,11 +120,16 @@ def _opening(
         reader_type=reader_type,
         kwargs=kwargs,
         paths=tuple(paths),
-        session=first.with_suffix("") if first.is_file() else first,
+        session=_bare(first),
         base=base,
         probes=probes,
         files=tuple(dict.fromkeys(file for values in paths.values() for file in _deciding(values, root))),
     )
+
+
+def _bare(path: Path) -> Path:
+    """A file or store without its ending; a folder as it is."""
+    return path.with_suffix("") if path.is_file() or path.suffix in STORES else path
 
 
 def _told_apart(opened: list[Opening], root: Path) -> list[Opening]:
