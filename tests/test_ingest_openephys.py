@@ -102,7 +102,8 @@ def test_settings_of_another_version_give_no_geometry(name):
     assert len(jobs) == 6
     for job in jobs.values():
         assert re.search(
-            r"ProbeB|ProbeC.* no geometry: .*1\.1\.0-preview.*put together.*probe_paths", job.problem
+            r"(ProbeB|ProbeC) has no geometry in settings.*1\.1\.0-preview.*put together.*probe_paths",
+            job.problem,
         ), job.problem
         with pytest.raises(BadDataError, match="no geometry"):
             load(job, MULTI / name)
@@ -764,7 +765,9 @@ def test_an_acquisition_board_needs_a_probe_file(tmp_path):
     found = discover(session, JobDispatchParams())
     [job] = found.jobs
     assert (job.session, job.probe, job.kind) == ("session", "Rhythm_FPGA-100.0", "wide-band")
-    assert re.search(r"Rhythm_FPGA-100\.0 has no geometry: .*no NP_PROBE.*probe_paths", job.problem)
+    assert re.search(
+        r"Rhythm_FPGA-100\.0 has no geometry in settings\.xml: .*no probe.*probe_paths", job.problem
+    )
     assert [(one.kind, one.stream[-4:]) for one in found.ignored] == [("analog", "_ADC")]
 
 

@@ -62,7 +62,10 @@ def stream_geometry(stream: Stream, root: Path) -> StreamGeometry:
         settings = probe_settings(stream, root)
         return _wire(stream, _positions(settings), settings)
     except BadDataError as error:
-        raise BadDataError(f"{stream.full_name} has no geometry: {error} {REMEDY}") from error
+        settings_file = stream.recording.settings.name
+        raise BadDataError(
+            f"{stream.full_name} has no geometry in {settings_file}: {error} {REMEDY}"
+        ) from error
 
 
 # --- positions ----------------------------------------------------------------------------------------------

@@ -150,15 +150,12 @@ def _described_probe(source: ET.Element, stream: Stream, version: str) -> _Descr
         return _Described(_onix_probe(onix, stream), deeper)
     probes = place.findall("NP_PROBE") if place is not None else []
     if not probes:
-        elsewhere = any(True for _ in source.iter("NP_PROBE"))
-        raise BadDataError(
-            f"the settings of version {version} describe no probe of {source.get('name')}"
-            + (
-                " where that version does, only where another does: they were put together from two."
-                if elsewhere
-                else " (no NP_PROBE)."
+        if any(True for _ in source.iter("NP_PROBE")):
+            raise BadDataError(
+                f"the settings say that they are of version {version}, but describe their probes as another version "
+                "does: they were put together from two."
             )
-        )
+        raise BadDataError(f"the settings describe no probe (NP_PROBE) of {source.get('name')}.")
     enabled = [probe for probe in probes if probe.get("isEnabled", "1") != "0"]
     return _Described(_np_probe(enabled, source, stream), deeper)
 
