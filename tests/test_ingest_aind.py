@@ -235,6 +235,26 @@ def test_geometry_that_a_store_lacks_is_that_of_the_settings(copy):
     assert re.search(r"imec0-AP.* no probe geometry.*probe_paths", job.problem)
 
 
+def test_geometry_from_a_probe_file(copy):
+    from probeinterface import generate_linear_probe, write_probeinterface
+
+    for store in (AP, LFP):
+        _without_probe(_compressed(copy) / store)
+    shutil.rmtree(_clipped(copy))
+    probe = generate_linear_probe(CHANNELS, ypitch=25)
+    probe.set_device_channel_indices(np.arange(CHANNELS)[::-1])
+    write_probeinterface(copy / "probe.json", probe)
+    info = {"reader_type": "openephysbinary", "probe_paths": "probe.json"}
+    [job] = discover(copy, JobDispatchParams(spikeinterface_info=info)).jobs
+    loaded = load(job, copy)
+    for recording in (loaded.recording, loaded.lfp):
+        assert recording.get_channel_locations()[:, 1].tolist() == [25.0 * i for i in range(CHANNELS)][::-1]
+
+    shutil.rmtree(_compressed(copy) / AP / "traces_seg0")  # no probe file hides this
+    [job] = discover(copy, JobDispatchParams(spikeinterface_info=info)).jobs
+    assert "has no traces of segment 0" in job.problem
+
+
 def test_the_geometry_of_older_versions_is_put_in_the_order_of_the_channels(copy):
     """Before SpikeInterface 0.105 the contacts had an order of their own, and named their channels."""
     store = _store(copy, "experiment2_Record Node 101#Neuropix-PXI-100.imec0", channels=4)

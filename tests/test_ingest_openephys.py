@@ -16,7 +16,7 @@ import spikeinterface.core as si
 import spikeinterface.extractors as se
 from openephys_folders import OpenEphysStream, streams_of_settings, write_recording, write_session
 
-from spikepipe_core.errors import BadDataError
+from spikepipe_core.errors import BadDataError, ParamsError
 from spikepipe_core.ingest import (
     RecordingJob,
     check_timestamps,
@@ -554,6 +554,87 @@ def test_a_probe_that_two_record_nodes_wrote_is_taken_once(tmp_path):
     shutil.rmtree(node / "experiment1")
     [job] = discover(node.parent, JobDispatchParams()).jobs
     assert "continuous.dat is missing" in job.problem
+
+
+# --- geometry from a probe file -----------------------------------------------------------------------------
+
+
+def _probe_file(path: Path, wiring: list[int], shanks: int = 2) -> str:
+    """A file with contacts 25 um apart on a line for each shank, in the order of the wiring."""
+    from probeinterface import generate_multi_shank, write_probeinterface
+
+    probe = generate_multi_shank(
+        num_shank=shanks, num_columns=1, num_contact_per_column=len(wiring) // shanks, ypitch=25
+    )
+    probe.set_device_channel_indices(wiring)
+    write_probeinterface(path, probe)
+    return path.name
+
+
+def _with_file(paths) -> JobDispatchParams:
+    return JobDispatchParams(
+        spikeinterface_info={"reader_type": "openephysbinary", "probe_paths": paths}, split_groups=False
+    )
+
+
+@needs_shared
+def test_a_probe_file_fills_the_gap_of_one_stream(tmp_path):
+    folder = Path(shutil.copytree(MULTI / "v1.1.0_neuropixels_aligned", tmp_path / "session"))
+    folder.chmod(0o755)
+    wiring = [*range(383, 191, -1), *range(192)]
+    name = _probe_file(folder / "my probe.json", wiring)
+    jobs = discover(folder, _with_file({"Record Node 101#Neuropix-PXI-100.ProbeB": name})).jobs
+    assert {job.probe for job in jobs if job.problem is None} == {"ProbeB"}
+    job = next(job for job in jobs if job.probe == "ProbeB")
+    assert job.num_channels == 384
+    recording = load_recording(job, folder)
+    depths = dict(zip(recording.channel_ids, recording.get_channel_locations()[:, 1], strict=True))
+    assert (depths["CH384"], depths["CH383"], depths["CH1"], depths["CH2"]) == (0, 25, 0, 25)
+    assert np.unique(recording.get_channel_groups(), return_counts=True)[1].tolist() == [192, 192]
+
+    short = discover(folder, _with_file({"ProbeB": name})).jobs
+    assert next(job for job in short if job.probe == "ProbeB").source == job.source
+    _probe_file(folder / "my probe.json", wiring[::-1])
+    with pytest.raises(BadDataError, match="has changed since it was discovered"):
+        load_recording(job, folder)
+
+
+def test_one_probe_file_for_both_bands_of_a_board(tmp_path):
+    session = tmp_path / "session"
+    names = [*(f"CH{i}" for i in range(1, 9)), "ADC1"]
+    bands = [
+        OpenEphysStream(f"Tetrodes-{band}", "Acquisition_Board", 100, rate=rate, channels=names)
+        for band, rate in (("AP", 30_000.0), ("LFP", 2_500.0))
+    ]
+    write_recording(session / "Record Node 101", bands)
+    name = _probe_file(session / "tetrodes.json", [6, 7, 4, 5, 2, 3], shanks=1)
+    found = discover(session, _with_file({"Tetrodes-AP": name}))
+    [job] = found.jobs
+    loaded = load(job, found.data_root)
+    assert list(loaded.recording.channel_ids) == ["CH3", "CH4", "CH5", "CH6", "CH7", "CH8"]
+    assert loaded.recording.get_channel_locations()[:, 1].tolist() == [100, 125, 50, 75, 0, 25]
+    assert np.array_equal(loaded.lfp.get_channel_locations(), loaded.recording.get_channel_locations())
+    assert any("CH1, CH2" in stream.reason for stream in found.ignored)
+
+    _probe_file(session / "tetrodes.json", list(range(9)), shanks=1)
+    [job] = discover(session, _with_file("tetrodes.json")).jobs
+    assert re.search(
+        r"has 8 electrode channels, counted from 0, but tetrodes\.json wires .* channel 8", job.problem
+    )
+    [job] = discover(session, _with_file("nothing.json")).jobs
+    assert re.search(r"probe_paths.*nothing\.json is missing", job.problem)
+    with pytest.raises(ParamsError, match="probe_paths is a list"):
+        discover(session, _with_file(["tetrodes.json"]))
+
+
+@needs_shared
+def test_a_probe_file_leaves_known_geometry_alone(tmp_path):
+    session = write_session(tmp_path / "session", SETTINGS / ENABLED)
+    before = [load_recording(job, session) for job in discover(session, _with_file(None)).jobs]
+    name = _probe_file(session / "other.json", list(range(384)))
+    after = [load_recording(job, session) for job in discover(session, _with_file(name)).jobs]
+    for one, other in zip(before, after, strict=True):
+        assert np.array_equal(one.get_channel_locations(), other.get_channel_locations())
 
 
 # --- shanks of the two bands --------------------------------------------------------------------------------

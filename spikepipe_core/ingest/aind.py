@@ -36,9 +36,17 @@ from spikepipe_core.ingest.clock import StreamClock, clock_of_times
 from spikepipe_core.ingest.files import inside, read_small, relative, walk_files
 from spikepipe_core.ingest.jobs import FoundSegment, FoundStream, IgnoredStream, RecordingJob
 from spikepipe_core.ingest.neuropixels import annotate, shank_groups
-from spikepipe_core.ingest.openephys import OpenEphysReader, found_stream, ignored_stream, probe_names
+from spikepipe_core.ingest.openephys import (
+    OpenEphysReader,
+    found_stream,
+    ignored_stream,
+    probe_files,
+    probe_names,
+)
 from spikepipe_core.ingest.openephys_files import OEBIN, RecordingFolder, recording_folder
+from spikepipe_core.ingest.openephys_probe_files import file_geometry, filling_gaps
 from spikepipe_core.ingest.openephys_signals import Signal, choose_nodes, describe_streams
+from spikepipe_core.ingest.probes import ProbeFile
 from spikepipe_core.ingest.zarr_stores import check_codecs, refuse_links, require_chunks
 
 if TYPE_CHECKING:
@@ -48,6 +56,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AindReader"]
 
+# Key of a job's source with the probe file of each band.
+_PROBE_OF = {"zarr": "probe", "lfp": "lfp_probe"}
 _METADATA = ("data_description.json", "session.json", "acquisition.json", "subject.json")
 
 
@@ -79,7 +89,7 @@ class AindReader:
                 by_folder[path.parent].append(path)
         sessions = [read_session(compressed, root) for compressed in by_folder]
         for session in sessions:
-            found = _find_compressed(session, by_folder[session.compressed], root)
+            found = _find_compressed(session, by_folder[session.compressed], params, root)
             streams += found.streams
             ignored += found.ignored
         raw = OpenEphysReader().find(folder, root, params, leave_out={one.clipped for one in sessions})
@@ -139,7 +149,9 @@ def _uncompressed(stream: FoundStream) -> FoundStream:
 # --- from stores to streams ---------------------------------------------------------------------------------
 
 
-def _find_compressed(session: CompressedSession, stores: list[Path], root: Path) -> Found:
+def _find_compressed(
+    session: CompressedSession, stores: list[Path], params: JobDispatchParams, root: Path
+) -> Found:
     by_experiment: dict[int, list[StoredStream]] = defaultdict(list)
     streams: list[FoundStream] = []
     ignored: list[IgnoredStream] = []
@@ -154,7 +166,8 @@ def _find_compressed(session: CompressedSession, stores: list[Path], root: Path)
         else:
             by_experiment[stream.recording.experiment].append(stream)
     for members in by_experiment.values():
-        signals, asides = describe_streams(members, lambda stream: store_geometry(stream, root))
+        geometry_of = filling_gaps(lambda stream: store_geometry(stream, root), params, root)
+        signals, asides = describe_streams(members, geometry_of)
         chosen, doubles = choose_nodes(signals)
         names = probe_names(chosen)
         streams += [found_stream([one], names, _segments(one, session, root)) for one in chosen]
@@ -165,20 +178,23 @@ def _find_compressed(session: CompressedSession, stores: list[Path], root: Path)
 def _segments(signal: Signal, session: CompressedSession, root: Path) -> tuple[FoundSegment, ...]:
     """One segment for each recording in the store, under the number that Open Ephys gave it."""
     store, own = signal.stream.folder, session.recordings_of(signal.stream)
-    problem = signal.problem or getattr(signal.lfp, "problem", None)
+    bands = [one.stream for one in (signal, signal.lfp) if one is not None]
+    damaged = (stream.problem for stream in bands if isinstance(stream, StoredStream) and stream.problem)
+    problem = next(damaged, signal.problem)
+    source: dict[str, Any] = {"zarr": relative(store, root)}
     durations: list[float | None] = [None]
     try:
         rate = sampling_frequency(store, root)
         durations = [store_shape(store, i, root)[0] / rate for i in range(num_segments(store, root))]
+        source |= probe_files(signal, root)
     except BadDataError as error:
         problem = problem or str(error)
     fits = len(own) == len(durations)
     numbers = [one.recording for one in own] if fits else range(1, len(durations) + 1)
-    source: dict[str, Any] = {"zarr": relative(store, root)}
     files = [store, *_beside(own)]
     if signal.lfp is not None:
-        source["lfp"] = relative(signal.lfp.folder, root)
-        files.append(signal.lfp.folder)
+        source["lfp"] = relative(signal.lfp.stream.folder, root)
+        files.append(signal.lfp.stream.folder)
     return tuple(
         FoundSegment(
             number=number,
@@ -225,7 +241,7 @@ def _open(source: Iterable[dict[str, Any]], band: str, root: Path) -> BaseRecord
             f"{store} has only {recording.get_num_segments()} segments now. Run discovery again."
         )
     if not recording.has_probe():
-        recording = _with_settings(recording, store, root)
+        recording = _with_geometry(recording, store, segments[0].get(_PROBE_OF[band]), root)
     _number_shanks(recording, shank_groups(recording.get_probe()))
     if recording.get_property("inter_sample_shift") is None:
         annotate(recording, recording.get_probe(), store.stem)
@@ -233,15 +249,18 @@ def _open(source: Iterable[dict[str, Any]], band: str, root: Path) -> BaseRecord
     return recording if indices == everything else recording.select_segments(indices)
 
 
-def _with_settings(recording: BaseRecording, store: Path, root: Path) -> BaseRecording:
-    """The channels that the Open Ephys folder has electrodes for, with their geometry."""
+def _with_geometry(
+    recording: BaseRecording, store: Path, file: dict[str, Any] | None, root: Path
+) -> BaseRecording:
+    """The channels that the Open Ephys folder, or else the probe file of the params, has electrodes for."""
     stream = stored_stream(read_session(store.parent, root), store, root)
     if stream is None or len(stream.electrodes) != recording.get_num_channels():
         raise BadDataError(
             f"{store} has {recording.get_num_channels()} channels, and {OEBIN} of its Open Ephys folder another number "
             "of electrodes. Compress the session again."
         )
-    geometry = store_geometry(stream, root)
+    probe = None if file is None else ProbeFile(**file)
+    geometry = store_geometry(stream, root) if probe is None else file_geometry(stream, probe, root)
     places = [stream.electrodes.index(channel) for channel in geometry.channels]
     chosen = recording.select_channels(recording.channel_ids[places])
     chosen.set_probe(geometry.probe)

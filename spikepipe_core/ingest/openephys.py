@@ -11,8 +11,8 @@ Where several Record Nodes wrote the same probe, the one that the signal reached
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,19 +33,24 @@ from spikepipe_core.ingest.openephys_files import (
     read_streams,
     recording_folder,
 )
-from spikepipe_core.ingest.openephys_geometry import stream_geometry
+from spikepipe_core.ingest.openephys_geometry import StreamGeometry, stream_geometry
 from spikepipe_core.ingest.openephys_layout import Layout, read_layout
+from spikepipe_core.ingest.openephys_probe_files import file_geometry, filling_gaps
 from spikepipe_core.ingest.openephys_signals import Aside, Signal, find_signals
+from spikepipe_core.ingest.probes import ProbeFile
 from spikepipe_core.ingest.shape import probe_model
 
 if TYPE_CHECKING:
+    from probeinterface import Probe
     from spikeinterface.core import BaseRecording
 
     from spikepipe_core.params import JobDispatchParams
 
-__all__ = ["OpenEphysReader", "found_stream", "ignored_stream", "probe_names"]
+__all__ = ["OpenEphysReader", "found_stream", "ignored_stream", "probe_files", "probe_names"]
 
 _SYNC_MESSAGES = "sync_messages.txt"
+# Key of a job's source with the probe file of each band.
+_PROBE_OF = {"stream": "probe", "lfp": "lfp_probe"}
 
 
 class OpenEphysReader:
@@ -67,14 +72,15 @@ class OpenEphysReader:
         """Find every probe of every recording, with its LFP companion, except in the folders to leave out."""
         recordings, passed_over = find_recordings(folder)
         recordings = [one for one in recordings if not set(leave_out) & set(one.path.parents)]
-        signals, asides = find_signals(recordings, root)
+        geometry_of = filling_gaps(lambda stream: stream_geometry(stream, root), params, root)
+        signals, asides = find_signals(recordings, geometry_of, root)
         ignored = [IgnoredStream(stream=relative(path, root), reason=reason) for path, reason in passed_over]
         ignored += [ignored_stream(aside, root) for aside in asides]
         return Found(tuple(_streams(signals, root)), tuple(ignored))
 
     def recording(self, job: RecordingJob, root: Path) -> BaseRecording:
         """Open the AP or wide-band stream of a job."""
-        return _open([str(segment["stream"]) for segment in job.source], root)
+        return _open(job.source, "stream", root)
 
     def lfp(self, job: RecordingJob, root: Path) -> BaseRecording | None:
         """Open the LFP stream of a job; None if the probe wrote none."""
@@ -86,8 +92,10 @@ class OpenEphysReader:
                 f"The LFP band of {job.stream} is missing for some of its recordings. Copy the missing files, or "
                 "process the recordings one by one (job_dispatch.split_segments)."
             )
-        lfp = _open([str(segment["lfp"]) for segment in with_lfp], root)
-        _group_as(lfp, _stream_at(str(job.source[0]["stream"]), root), root)
+        lfp = _open(with_lfp, "lfp", root)
+        source: Mapping[str, Any] = job.source[0]
+        stream = _stream_at(str(source["stream"]), root)
+        _group_as(lfp, _geometry(stream, source.get(_PROBE_OF["stream"]), root).probe)
         return lfp
 
     def clocks(self, job: RecordingJob, segment: int, root: Path) -> dict[str, StreamClock]:
@@ -171,7 +179,7 @@ def found_stream(
         probe=names[stream],
         segments=segments,
         groups={} if geometry is None else channel_groups(geometry.probe),
-        lfp_stream=None if lfp is None else lfp.full_name,
+        lfp_stream=None if lfp is None else lfp.stream.full_name,
         sampling_frequency=stream.sampling_frequency or None,
         kind=best.found.kind,
         kind_reason=best.found.reason,
@@ -185,15 +193,15 @@ def _segment(signal: Signal, root: Path) -> FoundSegment:
     source: dict[str, Any] = {"stream": relative(stream.folder, root)}
     files = [stream.recording.path / OEBIN, stream.recording.settings, stream.recording.path / _SYNC_MESSAGES]
     if signal.lfp is not None:
-        source["lfp"] = relative(signal.lfp.folder, root)
+        source["lfp"] = relative(signal.lfp.stream.folder, root)
     try:
         _require_gains(stream)
         layout = read_layout(stream, root)
         duration = layout.num_samples / stream.sampling_frequency
         files += layout.files
+        source |= probe_files(signal, root)
         if signal.lfp is not None:
-            stream_geometry(signal.lfp, root)
-            files += read_layout(signal.lfp, root).files
+            files += read_layout(signal.lfp.stream, root).files
     except (BadDataError, ZeroDivisionError) as error:
         problem = problem or str(error)
     return FoundSegment(
@@ -204,6 +212,26 @@ def _segment(signal: Signal, root: Path) -> FoundSegment:
         problem=problem,
         board_files=_present([path for board in signal.boards for path in _files(board, root)], root),
     )
+
+
+def probe_files(signal: Signal, root: Path) -> dict[str, Any]:
+    """Probe files that the signal's geometry and that of its LFP band come from, for a job's source.
+
+    Raises
+    ------
+    BadDataError
+        The geometry of the LFP band is not known.
+    """
+    own = None if signal.geometry is None else signal.geometry.file
+    files = {_PROBE_OF["stream"]: own}
+    if signal.lfp is not None and signal.lfp.geometry is not None:
+        files[_PROBE_OF["lfp"]] = signal.lfp.geometry.file
+    elif signal.lfp is not None and own is not None:
+        file_geometry(signal.lfp.stream, own, root)
+        files[_PROBE_OF["lfp"]] = own
+    elif signal.lfp is not None and signal.problem is None:
+        raise BadDataError(str(signal.lfp.problem))
+    return {key: asdict(file) for key, file in files.items() if file is not None}
 
 
 def _require_gains(stream: Stream) -> None:
@@ -244,11 +272,11 @@ def _stream_at(folder: str, root: Path) -> Stream:
     return found[0]
 
 
-def _open(folders: list[str], root: Path) -> BaseRecording:
+def _open(source: Sequence[Mapping[str, Any]], band: str, root: Path) -> BaseRecording:
     """Open one band of all recordings of a job as one recording."""
-    streams = [_stream_at(folder, root) for folder in folders]
+    streams = [_stream_at(str(segment[band]), root) for segment in source]
     _refuse_different(streams)
-    geometry = stream_geometry(streams[0], root)
+    geometry = _geometry(streams[0], source[0].get(_PROBE_OF[band]), root)
     whole = _whole(streams, [read_layout(stream, root) for stream in streams])
     recording = whole.select_channels(whole.channel_ids[list(geometry.channels)])
     mode = "auto" if geometry.probe.shank_ids is None else "by_shank"
@@ -293,10 +321,14 @@ def _refuse_different(streams: list[Stream]) -> None:
             )
 
 
-def _group_as(lfp: BaseRecording, stream: Stream, root: Path) -> None:
+def _geometry(stream: Stream, file: Mapping[str, Any] | None, root: Path) -> StreamGeometry:
+    """Electrodes as the probe file of a job's source has them; without one, as the settings do."""
+    return stream_geometry(stream, root) if file is None else file_geometry(stream, ProbeFile(**file), root)
+
+
+def _group_as(lfp: BaseRecording, probe: Probe) -> None:
     """Number the shanks of the LFP band as those of the other band, of which other channels may have been saved."""
     shanks = lfp.get_probe().shank_ids
-    if shanks is None:
-        return
-    groups = shank_groups(stream_geometry(stream, root).probe)
-    lfp.set_channel_groups([groups.get(str(shank), -1) for shank in shanks])
+    groups = shank_groups(probe)
+    if shanks is not None:
+        lfp.set_channel_groups([groups.get(str(shank), -1) for shank in shanks])

@@ -19,6 +19,7 @@ import numpy as np
 from spikepipe_core.errors import BadDataError
 from spikepipe_core.ingest.openephys_files import Stream
 from spikepipe_core.ingest.openephys_settings import ProbeSettings, probe_settings
+from spikepipe_core.ingest.probes import ProbeFile
 
 if TYPE_CHECKING:
     from probeinterface import Probe
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["REMEDY", "StreamGeometry", "stream_geometry"]
 
 REMEDY = (
-    "Correct it, or read the data with job_dispatch.input = 'spikeinterface' and give the geometry in "
-    "job_dispatch.spikeinterface_info.probe_paths (a ProbeInterface JSON file): positions are never invented."
+    "Correct it, or give the geometry in job_dispatch.spikeinterface_info.probe_paths (a ProbeInterface JSON file): "
+    "positions are never invented."
 )
 
 
@@ -43,11 +44,14 @@ class StreamGeometry:
         Indices of the stream's channels that have an electrode.
     without_electrode : tuple of str
         Names of channels that were recorded but connected to none, such as the reference of Neuropixels 1.0.
+    file : ProbeFile or None
+        The probe file that it comes from, if it was not the acquisition that said it.
     """
 
     probe: Probe
     channels: tuple[int, ...]
     without_electrode: tuple[str, ...] = ()
+    file: ProbeFile | None = None
 
 
 def stream_geometry(stream: Stream, root: Path) -> StreamGeometry:

@@ -16,7 +16,7 @@ from spikepipe_core.ingest.openephys_files import (
     read_streams,
     split_stream_folder,
 )
-from spikepipe_core.ingest.openephys_geometry import StreamGeometry, stream_geometry
+from spikepipe_core.ingest.openephys_geometry import StreamGeometry
 from spikepipe_core.ingest.openephys_layout import read_layout
 
 __all__ = ["BOARDS", "Aside", "Signal", "choose_nodes", "describe_streams", "find_signals"]
@@ -36,7 +36,7 @@ class Signal:
     ----------
     geometry : StreamGeometry or None
         None if `problem` says why there is none.
-    lfp : Stream or None
+    lfp : Signal or None
         The LFP band of the same probe.
     boards : tuple of Stream
         What was recorded at the same time and is no probe's.
@@ -46,7 +46,7 @@ class Signal:
     found: Classification
     geometry: StreamGeometry | None
     problem: str | None
-    lfp: Stream | None = None
+    lfp: Signal | None = None
     boards: tuple[Stream, ...] = ()
 
 
@@ -67,20 +67,24 @@ class Aside:
     suffix: str = ""
 
 
-def find_signals(recordings: Sequence[RecordingFolder], root: Path) -> tuple[list[Signal], list[Aside]]:
-    """All probes' signals of some recordings, one for each probe, and everything else."""
+def find_signals(
+    recordings: Sequence[RecordingFolder], geometry_of: Callable[[Stream], StreamGeometry], root: Path
+) -> tuple[list[Signal], list[Aside]]:
+    """All probes' signals of some recordings, one for each probe, and everything else; see `describe_streams`."""
     moments: dict[tuple[Path, int, int], list[RecordingFolder]] = defaultdict(list)
     for recording in recordings:
         moments[(recording.session, recording.experiment, recording.recording)].append(recording)
     signals, asides = [], []
     for nodes in moments.values():
-        found, aside = _signals_of_moment(nodes, root)
+        found, aside = _signals_of_moment(nodes, geometry_of, root)
         signals += found
         asides += aside
     return signals, asides
 
 
-def _signals_of_moment(nodes: list[RecordingFolder], root: Path) -> tuple[list[Signal], list[Aside]]:
+def _signals_of_moment(
+    nodes: list[RecordingFolder], geometry_of: Callable[[Stream], StreamGeometry], root: Path
+) -> tuple[list[Signal], list[Aside]]:
     """Signals of the recordings that all Record Nodes made at the same time."""
     streams: list[Stream] = []
     signals: list[Signal] = []
@@ -92,7 +96,7 @@ def _signals_of_moment(nodes: list[RecordingFolder], root: Path) -> tuple[list[S
             undescribed, aside = _undescribed(recording, str(error))
             signals += undescribed
             asides += aside
-    described, aside = describe_streams(streams, lambda stream: stream_geometry(stream, root))
+    described, aside = describe_streams(streams, geometry_of)
     chosen, doubles = choose_nodes(signals + described)
     asides += aside + doubles
     for signal in list(chosen):
@@ -117,23 +121,23 @@ def describe_streams(
         Finds the electrodes of a stream, or raises `BadDataError`.
     """
     signals: list[Signal] = []
-    lfps: dict[Stream, Classification] = {}
+    lfps: list[Signal] = []
     asides: list[Aside] = []
     boards: list[Stream] = []
     for stream in streams:
         signal = _describe(stream, geometry_of)
         if signal.found.kind == "LFP":
-            lfps[stream] = signal.found
+            lfps.append(signal)
         elif signal.found.is_sortable:
             signals.append(signal)
         else:
             asides.append(_aside(stream, signal.found.kind, signal.found.reason))
             boards += [stream] if signal.found.kind in BOARDS and stream.folder.is_dir() else []
     paired = [replace(s, lfp=_companion(s.stream, lfps), boards=tuple(boards)) for s in signals]
-    for lfp, found in lfps.items():
-        if not any(_is_companion(signal.stream, lfp) for signal in paired):
-            reason = f"an LFP band ({found.reason}) without the band that spikes are sorted from"
-            asides.append(_aside(lfp, "LFP", reason))
+    for lfp in lfps:
+        if not any(_is_companion(signal.stream, lfp.stream) for signal in paired):
+            reason = f"an LFP band ({lfp.found.reason}) without the band that spikes are sorted from"
+            asides.append(_aside(lfp.stream, "LFP", reason))
     return paired, asides
 
 
@@ -145,7 +149,7 @@ def _describe(stream: Stream, geometry_of: Callable[[Stream], StreamGeometry]) -
         channel_names=list(
             {channel.name.rstrip("0123456789"): channel.name for channel in electrodes}.values()
         ),
-        sampling_frequency=stream.sampling_frequency,
+        sampling_frequency=stream.sampling_frequency or None,
         units={channel.unit or "uV" for channel in electrodes},
     )
     found = classify(facts)
@@ -162,10 +166,10 @@ def _describe(stream: Stream, geometry_of: Callable[[Stream], StreamGeometry]) -
     return Signal(stream, known, geometry, None)
 
 
-def _companion(stream: Stream, lfps: Iterable[Stream]) -> Stream | None:
+def _companion(stream: Stream, lfps: Iterable[Signal]) -> Signal | None:
     """The LFP band of the same probe whose files are there, rather by the same Record Node."""
-    own = [lfp for lfp in lfps if _is_companion(stream, lfp) and lfp.folder.is_dir()]
-    return min(own, key=lambda lfp: lfp.recording.node != stream.recording.node, default=None)
+    own = [lfp for lfp in lfps if _is_companion(stream, lfp.stream) and lfp.stream.folder.is_dir()]
+    return min(own, key=lambda lfp: lfp.stream.recording.node != stream.recording.node, default=None)
 
 
 def _is_companion(stream: Stream, lfp: Stream) -> bool:
@@ -210,7 +214,7 @@ def _inner_streams(signal: Signal) -> list[Aside]:
     kinds: list[tuple[str, StreamKind, list[str], str]] = [
         ("SYNC", "sync", sync, "the sync line, recorded with the electrodes"),
         ("_ADC", "analog", analog, "inputs that share the stream with the electrodes"),
-        ("", "unknown", unconnected, "connected to no electrode (a reference)"),
+        ("", "unknown", unconnected, "connected to no electrode, as a reference is"),
     ]
     return [
         replace(_aside(stream, kind, f"{', '.join(found)}: {reason}"), suffix=suffix)
@@ -241,8 +245,8 @@ def choose_nodes(signals: list[Signal]) -> tuple[list[Signal], list[Aside]]:
         )
         for other in others:
             asides.append(_aside(other.stream, other.found.kind, reason))
-            if other.lfp not in (None, first.lfp):
-                asides.append(_aside(other.lfp, "LFP", reason))
+            if other.lfp is not None and other.lfp != first.lfp:
+                asides.append(_aside(other.lfp.stream, "LFP", reason))
     return chosen, asides
 
 
