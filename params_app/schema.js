@@ -779,18 +779,82 @@ window.paramsSchema = {
       "type": "object"
     },
     "spikesorting": {
-      "additionalProperties": false,
+      "additionalProperties": {
+        "additionalProperties": false,
+        "description": "What every sorter's object holds.",
+        "properties": {
+          "job_kwargs": {
+            "additionalProperties": false,
+            "description": "Chunks and workers of this step.",
+            "properties": {
+              "chunk_duration": {
+                "default": "1s",
+                "description": "Length of a processing chunk with its unit, 's' or 'ms' (e.g. '1s', '500ms'). Longer chunks cost more memory and less overhead.",
+                "pattern": "^(?:[0-9]+(?:\\.[0-9]+)?|\\.[0-9]+)(?:s|ms)$",
+                "type": "string"
+              },
+              "progress_bar": {
+                "default": false,
+                "description": "Show a progress bar while chunks are processed.",
+                "type": "boolean"
+              },
+              "mp_context": {
+                "anyOf": [
+                  {
+                    "enum": [
+                      "fork",
+                      "spawn",
+                      "forkserver"
+                    ],
+                    "type": "string"
+                  },
+                  {
+                    "type": "null"
+                  }
+                ],
+                "default": null,
+                "description": "How worker processes are started. null: the platform's default."
+              }
+            },
+            "type": "object"
+          },
+          "skip_motion_correction": {
+            "default": false,
+            "description": "Switch off the sorter's own drift correction, for data that are corrected already.",
+            "type": "boolean"
+          },
+          "min_drift_channels": {
+            "default": 6,
+            "description": "With fewer channels than this the sorter's drift correction is switched off.",
+            "minimum": 0,
+            "type": "integer"
+          },
+          "raise_if_fails": {
+            "default": true,
+            "description": "A failing sorter fails the recording. false: the failure is recorded and the rest of the recording's outputs are skipped.",
+            "type": "boolean"
+          },
+          "sorter": {
+            "additionalProperties": {},
+            "default": {},
+            "description": "Keyword arguments of the sorter, as SpikeInterface names them. What is left out, or null where the sorter takes no null, is the sorter's own default.",
+            "type": "object"
+          }
+        },
+        "type": "object"
+      },
       "description": "Which sorter, and what it is told.",
       "properties": {
         "sorter": {
           "anyOf": [
             {
-              "enum": [
+              "examples": [
                 "kilosort4",
                 "kilosort25",
                 "spykingcircus2",
                 "lupin"
               ],
+              "pattern": "^[A-Za-z][A-Za-z0-9_.-]*$",
               "type": "string"
             },
             {
@@ -798,7 +862,7 @@ window.paramsSchema = {
             }
           ],
           "default": null,
-          "description": "Sorter to run; wins over --sorter. null: --sorter decides, else kilosort4."
+          "description": "Sorter to run; wins over --sorter. null: --sorter decides, else kilosort4. Besides those with a key here, any sorter that SpikeInterface has, or another package adds, by its name."
         },
         "kilosort4": {
           "additionalProperties": false,

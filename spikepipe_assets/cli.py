@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 OK, FAILED, USAGE = 0, 1, 2
 
-SORTERS = ("kilosort4", "kilosort25", "spykingcircus2", "lupin")
+SORTERS = "kilosort4, kilosort25, spykingcircus2, lupin, or any other that SpikeInterface has"
 DEMO_FORMATS = ("spikeglx", "openephys", "nwb", "nwb-zarr", "aind", "spikeinterface")
 
 
@@ -82,7 +82,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         default=_environment("SPIKEPIPE_PARAMS_FILE"),
         help="params JSON (SPIKEPIPE_PARAMS_FILE)",
     )
-    parser.add_argument("--sorter", choices=SORTERS, help="spike sorter, where the params file names none")
+    parser.add_argument(
+        "--sorter", metavar="NAME", help=f"spike sorter, where the params file names none: {SORTERS}"
+    )
     parser.add_argument(
         "--runmode", choices=("full", "fast"), default="full", help="fast leaves out slow steps"
     )
@@ -136,7 +138,7 @@ def _add_demo_data(parser: argparse.ArgumentParser) -> None:
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for data and results")
     _add_demo_shape(parser, seconds=130.0)
-    parser.add_argument("--sorter", choices=SORTERS, default="spykingcircus2")
+    parser.add_argument("--sorter", metavar="NAME", default="spykingcircus2", help=SORTERS)
     parser.add_argument("--n_jobs", "--n-jobs", type=_positive, metavar="N")
     parser.set_defaults(command=_demo)
 

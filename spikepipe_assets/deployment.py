@@ -19,6 +19,7 @@ from spikepipe_core.params import (
     Params,
     SorterName,
     apply_runmode,
+    check_sorter_name,
     merge,
     read_params_file,
     read_session_params,
@@ -185,6 +186,8 @@ class Deployment(BaseModel):
 
     def _merged(self, entry: SessionEntry | SessionSummary | None = None) -> tuple[Params, dict[str, str]]:
         """The params of all files and the command line, and where each came from."""
+        if self.sorter is not None:
+            check_sorter_name(self.sorter, "--sorter")
         params, origins = merge(*self.layers(entry))
         chosen = params.spikesorting.model_copy(update={"sorter": resolve_sorter(params, self.sorter)})
         return params.model_copy(update={"spikesorting": chosen}), origins

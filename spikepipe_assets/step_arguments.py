@@ -95,7 +95,17 @@ def step_overrides(namespace: argparse.Namespace) -> dict[str, Any]:
     # Only now: the models take a third of a second to import, which `spikepipe --help` need not wait for.
     from spikepipe_assets.step_flags import overrides_of
 
-    return overrides_of(texts)
+    return overrides_of(texts, _chosen_sorters(namespace))
+
+
+def _chosen_sorters(namespace: argparse.Namespace) -> list[str]:
+    """Return the sorters that other options name: a flag that every sorter has is meant for them too."""
+    from spikepipe_core.params import read_params_file
+
+    file = getattr(namespace, "params_file", None)
+    section = read_params_file(file).get("spikesorting") if file else None
+    names = (getattr(namespace, "sorter", None), section.get("sorter") if isinstance(section, dict) else None)
+    return [name for name in names if isinstance(name, str)]
 
 
 def _destination(step: str) -> str:

@@ -18,17 +18,17 @@ from pydantic import BaseModel, ValidationError
 from spikepipe_assets.step_text import GivenFlag, given_flags
 from spikepipe_core.errors import ParamsError
 from spikepipe_core.params import (
-    SPIKEINTERFACE_SORTER_NAMES,
+    ForwardingModel,
     InvalidParamsError,
     Params,
     Problem,
     migrate,
     read_params_file,
 )
-from spikepipe_core.params.installed import sorter_arguments
+from spikepipe_core.params.installed import sorter_arguments, sorter_name_problems
 from spikepipe_core.params.problems import KEY_HINTS, closest, dotted, validation_problems
-from spikepipe_core.params.sorter_defaults import DOCUMENTED_ARGUMENTS
 from spikepipe_core.params.structure import all_paths, field_at, field_by_key, known_keys, leaves, submodel
+from spikepipe_core.sorters import BUILT_IN, is_known, named_sorters, sorter_entry
 
 __all__ = ["known_flags", "overrides_of"]
 
@@ -77,12 +77,14 @@ class _FlagError(ParamsError):
         self.message, self.suggestion, self.value = message, suggestion, value
 
 
-def overrides_of(texts: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
+def overrides_of(texts: Sequence[tuple[str, str, str]], sorters: Sequence[str] = ()) -> dict[str, Any]:
     """Return the partial params that the texts of several steps say.
 
     Parameters
     ----------
     texts : list of (step, option, text)
+    sorters : list of str
+        Sorters that are chosen elsewhere: flags without a sorter's name go to them too, and to all with an entry.
 
     Raises
     ------
@@ -91,16 +93,26 @@ def overrides_of(texts: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
     """
     overrides: dict[str, Any] = {}
     problems: list[Problem] = []
+    chosen = [*named_sorters(), *sorters, *_sorters_in(texts)]
+    sorters = [name for name in dict.fromkeys(chosen) if is_known(name)]
     for step, option, text in texts:
         for given in given_flags(text):
             try:
-                for path, value in _assignments(step, given):
+                for path, value in _assignments(step, given, sorters):
                     _put(overrides, path, value)
             except _FlagError as error:
                 problems.append(_problem(option, given, error))
     if problems:
         raise InvalidParamsError("the command line", problems)
     return overrides
+
+
+def _sorters_in(texts: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Return the sorters that the texts choose."""
+    flags = [given for step, _, text in texts if step == "spikesorting" for given in given_flags(text)]
+    return [
+        given.value for given in flags if given.value and _chooses_sorter(tuple(given.key.split(".")), given)
+    ]
 
 
 def _problem(option: str, given: GivenFlag, error: _FlagError) -> Problem:
@@ -120,7 +132,7 @@ def known_flags(step: str) -> list[str]:
     return [*_SPECIAL.get(step, {}), *_OTHER_NAMES.get(step, {}), *keys, *switches]
 
 
-def _assignments(step: str, given: GivenFlag) -> list[Assignment]:
+def _assignments(step: str, given: GivenFlag, sorters: Sequence[str]) -> list[Assignment]:
     """Return what one flag sets, checked."""
     if given.problem is not None:
         raise _FlagError(given.problem)
@@ -131,7 +143,7 @@ def _assignments(step: str, given: GivenFlag) -> list[Assignment]:
     if other_name is not None:
         return _set([other_name], given)
     path = tuple(given.key.split("."))
-    places = _places(step, path, given)
+    places = _places(step, path, given, sorters)
     if places:
         return _set(places, given)
     negated = _negated(step, path)
@@ -143,12 +155,12 @@ def _assignments(step: str, given: GivenFlag) -> list[Assignment]:
     raise _FlagError("unknown flag", _suggestion(step, given.key))
 
 
-def _places(step: str, path: KeyPath, given: GivenFlag) -> list[KeyPath]:
+def _places(step: str, path: KeyPath, given: GivenFlag, sorters: Sequence[str]) -> list[KeyPath]:
     """Return the paths from the root that a flag's key names; several for what every sorter has."""
     whole = (*SECTIONS[step], *path)
     if step == "spikesorting" and not _chooses_sorter(path, given):
-        sorters = [("spikesorting", sorter, *path) for sorter in SPIKEINTERFACE_SORTER_NAMES]
-        found = [place for place in sorters if _exists(place) and _sorter_knows(place)]
+        places = [("spikesorting", sorter, *path) for sorter in sorters]
+        found = [place for place in places if _exists(place) and _sorter_knows(place)]
         if found:
             return found
     return [whole] if _exists(whole) else []
@@ -164,7 +176,7 @@ def _sorter_knows(place: KeyPath) -> bool:
     _, sorter, *below = place
     if len(below) < 2 or below[0] != "sorter":
         return True
-    return below[1] in DOCUMENTED_ARGUMENTS[sorter] or below[1] in sorter_arguments(sorter)
+    return below[1] in sorter_entry(sorter).parameters or below[1] in sorter_arguments(sorter)
 
 
 def _exists(path: KeyPath) -> bool:
@@ -174,7 +186,7 @@ def _exists(path: KeyPath) -> bool:
         assert model is not None
         field = field_by_key(model, key)
         if field is None:
-            return model.model_config.get("extra") == "allow"
+            return issubclass(model, ForwardingModel)
         model = submodel(field.annotation)
         if model is None:
             return position == len(path) - 1 or _takes(field.annotation, dict)
@@ -237,7 +249,8 @@ def _problems(place: KeyPath, value: Any) -> list[Problem]:
         here = dotted(place)
         problems = validation_problems(Params, partial, error)
         return [p for p in problems if p.path == here or p.path.startswith(f"{here}.")]
-    return []
+    chooses = place == ("spikesorting", "sorter") and isinstance(value, str)
+    return sorter_name_problems(dotted(place), value) if chooses else []
 
 
 def _negated(step: str, path: KeyPath) -> KeyPath | None:
@@ -346,7 +359,7 @@ def _suggestion(step: str, key: str) -> str | None:
         return hint
     known = known_flags(step)
     if step == "spikesorting" and key.startswith("sorter."):
-        known += [f"sorter.{name}" for names in DOCUMENTED_ARGUMENTS.values() for name in names]
+        known += [f"sorter.{name}" for entry in BUILT_IN.values() for name in entry.parameters]
     deeper = [flag for flag in known if flag.rsplit(".", 1)[-1] == key]
     alike = [flag for flag in known if ("." in flag) == ("." in key)]
     similar = closest(key, alike) or closest(key, known)

@@ -7,34 +7,14 @@ half as much again or more; a pod that is killed for memory all the same gets mo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from spikepipe_core.ingest import RecordingJob
 from spikepipe_core.params import Params, resolve_sorter
+from spikepipe_core.sorters import Memory, sorter_entry
 
 __all__ = ["Memory", "memory_gib", "uses_gpu"]
 
 UNKNOWN_CHANNELS, UNKNOWN_DURATION_S = 384, 7200.0
 """What is taken for a recording of which discovery knows no more: a Neuropixels probe for two hours."""
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Memory of a stage in GiB.
-
-    Attributes
-    ----------
-    base : float
-        Whatever the recording: the libraries.
-    worker : float
-        For each worker and 100 channels: its chunk, filtered.
-    hour : float
-        For each hour of 100 channels: spikes and what is kept of them.
-    """
-
-    base: float
-    worker: float = 0.0
-    hour: float = 0.0
 
 
 _STAGES = {
@@ -53,20 +33,13 @@ _STAGES = {
     "nwb": Memory(2.0, 0.1, 0.5),
 }
 
-_SORTERS = {
-    "kilosort4": Memory(4.0, 0.0, 1.5),
-    "kilosort25": Memory(6.0, 0.0, 1.5),
-    "spykingcircus2": Memory(2.0, 0.7, 2.0),
-    "lupin": Memory(2.0, 0.7, 2.0),
-}
-_OTHER_SORTER = Memory(4.0, 1.0, 3.0)
-
-_GPU_SORTERS = {"kilosort4", "kilosort25"}
-
 
 def uses_gpu(stage: str, params: Params) -> bool:
-    """Whether a stage can use a GPU under these params: only sorting, and only some sorters."""
-    return stage == "sorting" and resolve_sorter(params) in _GPU_SORTERS
+    """Whether a stage can use a GPU under these params: only sorting, only some sorters, and not if told "cpu"."""
+    name = resolve_sorter(params)
+    if stage != "sorting" or not sorter_entry(name).gpu:
+        return False
+    return params.spikesorting.settings(name).sorter.get("torch_device") != "cpu"
 
 
 def memory_gib(stage: str, job: RecordingJob | None, params: Params, n_jobs: int) -> float:
@@ -83,7 +56,7 @@ def memory_gib(stage: str, job: RecordingJob | None, params: Params, n_jobs: int
     n_jobs : int
         Workers of the step.
     """
-    need = _SORTERS.get(resolve_sorter(params), _OTHER_SORTER) if stage == "sorting" else _STAGES[stage]
+    need = sorter_entry(resolve_sorter(params)).memory if stage == "sorting" else _STAGES[stage]
     hundreds = ((job and job.num_channels) or UNKNOWN_CHANNELS) / 100
     hours = ((job and job.duration) or UNKNOWN_DURATION_S) / 3600
     return need.base + hundreds * (need.worker * n_jobs + need.hour * hours)

@@ -338,11 +338,11 @@ def test_whole_floats_are_integers_as_in_json_schema():
 def test_the_default_sorter_arguments_are_known_to_spikeinterface(sorter):
     from spikeinterface.sorters import get_default_sorter_params
 
-    from spikepipe_core.params import SPIKEINTERFACE_SORTER_NAMES
-    from spikepipe_core.params.sorter_defaults import DOCUMENTED_ARGUMENTS
+    from spikepipe_core.sorters import sorter_entry
 
-    installed = get_default_sorter_params(SPIKEINTERFACE_SORTER_NAMES[sorter])
-    assert DOCUMENTED_ARGUMENTS[sorter] <= set(installed)
+    entry = sorter_entry(sorter)
+    installed = get_default_sorter_params(entry.spikeinterface_name)
+    assert {*entry.parameters, *entry.known_parameters} <= set(installed)
     ours = Params().spikesorting.settings(sorter).sorter
     assert [
         key

@@ -21,7 +21,7 @@ import pytest
 import spikeinterface.core as si
 from probeinterface import generate_multi_columns_probe
 
-from spikepipe_core.errors import SkippedByRule, SpikepipeError
+from spikepipe_core.errors import SkippedByRule, SpikepipeError, StageFailedError
 from spikepipe_core.graph import STAGES
 from spikepipe_core.params import Params, default_params
 from spikepipe_core.stages.stage import Work
@@ -139,7 +139,8 @@ def job_kwargs(section: Any) -> dict[str, Any]:
 
 
 def sorter(params: Params, recording: si.BaseRecording, *_: Any) -> Any:
-    from spikepipe_core.stages.sorters import SORTERS, sorter_arguments
+    from spikepipe_core.sorters import BUILT_IN as SORTERS
+    from spikepipe_core.stages.sorters import sorter_arguments
     from spikepipe_core.stages.sorting import drift_correction_allowed, sorter_name, sorter_params
 
     chosen = sorter_params(params)
@@ -653,8 +654,8 @@ def test_motion_that_is_not_wanted_is_not_computed():
 
 @pytest.mark.parametrize("clear", [True, False])
 def test_clear_cache_reaches_kilosort4(clear, preprocessed_session, continued, tmp_path, monkeypatch):
+    from spikepipe_core.sorters import BUILT_IN as SORTERS
     from spikepipe_core.stages import sorting
-    from spikepipe_core.stages.sorters import SORTERS
 
     class AskedError(Exception):
         """Ends the stage where the sorter would start."""
@@ -671,6 +672,6 @@ def test_clear_cache_reaches_kilosort4(clear, preprocessed_session, continued, t
     raw["spikesorting"]["sorter"] = "kilosort4"
     raw["spikesorting"]["kilosort4"]["clear_cache"] = clear
     work = continued(preprocessed_session, tmp_path / "results", Params.model_validate(raw))
-    with pytest.raises(AskedError):
+    with pytest.raises(StageFailedError, match="AskedError"):
         sorting.build(work)
     assert calls[0].get("clear_cache", False) is clear

@@ -14,8 +14,9 @@ from spikeinterface.preprocessing import astype, scale
 from spikeinterface.sortingcomponents.peak_detection import detect_peaks
 from spikeinterface.sortingcomponents.tools import get_shuffled_recording_slices
 
+from spikepipe_core.sorters import BUILT_IN as SORTERS
 from spikepipe_core.stages.repeatable import CHUNKS_AT_ONCE, repeatable
-from spikepipe_core.stages.sorters import SORTERS, sorter_arguments
+from spikepipe_core.stages.sorters import sorter_arguments
 from spikepipe_core.stages.sorting import sort
 from spikepipe_core.stages.traces import cached_traces
 

@@ -15,7 +15,8 @@ from spikeinterface.sorters.utils import SpikeSortingError
 from spikepipe_core.demo import ground_truth_folder, read_ground_truth
 from spikepipe_core.errors import NotAvailableError, StageFailedError
 from spikepipe_core.produce import produce
-from spikepipe_core.stages.sorters import SORTERS, find_sorter, sorter_arguments
+from spikepipe_core.sorters import BUILT_IN as SORTERS
+from spikepipe_core.stages.sorters import find_sorter, sorter_arguments
 from spikepipe_core.stages.sorting import drift_correction_allowed, load_sorting, sort
 from spikepipe_core.stages.traces import cached_traces
 
@@ -124,12 +125,14 @@ def stand_in(monkeypatch):
         def run_sorter(name, recording, folder, verbose, raise_error, **arguments):
             calls.append((name, recording, arguments))
             folder.mkdir()
-            if error:
-                raise SpikeSortingError(error)
             described = {"sorter_name": name, "sorter_params": arguments, "recording": {"file": str(folder)}}
             (folder / "spikeinterface_params.json").write_text(json.dumps(described))
-            log = {"runtime_trace": [f"saved in {folder}/out"], "error": False, "run_time": 1.0}
+            print("Kept 7 peaks")
+            trace = [f"saved in {folder}/out"]
+            log = {"sorter_version": "1.2", "runtime_trace": trace, "error": bool(error), "run_time": 1.0}
             (folder / "spikeinterface_log.json").write_text(json.dumps(log))
+            if error:
+                raise error if isinstance(error, Exception) else SpikeSortingError(error)
             return found(recording)
 
         monkeypatch.setattr(ss, "run_sorter", run_sorter)
@@ -174,21 +177,36 @@ def test_empty_units_and_spikes_beyond_the_end_are_removed(
     assert list(sorting.get_unit_spike_train("b")) == [300]
     assert list(sorting.get_property("KSLabel")) == ["good", "mua"]
     folder = work.input("sorting")
+    assert not kept_log(work).exists()
     assert json.loads((folder / "sorter_params.json").read_text())["sorter_params"]["seed"] == 42
     assert json.loads((folder / "sorter_log.json").read_text())["runtime_trace"] == [
-        "saved in <working folder>/out"
+        "saved in <working folder>/run/out"
     ]
+    assert (folder / "sorter_log.txt").read_text() == "== printed.txt\nKept 7 peaks\n"
+    assert made.manifest.versions["spykingcircus2"] == "1.2"
+    assert (summary["device"], summary["seed"], summary["repeats"]) == ("cpu", 42, "yes")
     assert not any(str(tmp_path) in file.read_text() for file in folder.rglob("*.json"))
     assert not work.scratch.path(work.scratch_ref("sorter")).exists(), (
         "the sorter's working folder is cleared"
     )
 
 
+def kept_log(work):
+    return work.store.results.root / "demo_g0/.spikepipe/sorter_logs" / work.recording_job.recording_name
+
+
 def test_no_units_leave_the_recording_out(preprocessed_session, continued, tmp_path, stand_in):
     stand_in(lambda recording: trains(recording, a=[], b=[10**9]))
     work = continued(preprocessed_session, tmp_path / "results")
     made = produce(work.stages["sorting"], work)
-    assert (made.outcome.outcome, made.outcome.reason) == ("skipped", "spykingcircus2 found no units")
+    assert made.outcome.outcome == "skipped"
+    log = kept_log(work)
+    assert made.outcome.reason == f"spykingcircus2 found no units; its log is in {log}"
+    assert {file.name for file in log.iterdir()} == {
+        "sorter_params.json",
+        "sorter_log.json",
+        "sorter_log.txt",
+    }
     assert not work.input("sorting").exists()
     line = work.store.ledger.read("demo_g0", "demo_g0", "imec0", "curated_units")
     assert (line.outcome, line.because_of) == ("skipped", "sorting")
@@ -209,7 +227,11 @@ def test_a_failing_sorter_is_reported_with_its_last_words_and_its_log(
     with pytest.raises(StageFailedError, match="spykingcircus2 failed: ValueError: too few spikes") as failed:
         produce(work.stages["sorting"], work)
     folder = work.scratch.path(work.scratch_ref("sorter"))
-    assert str(folder) in str(failed.value) and folder.is_dir()
+    assert folder.is_dir(), "to look into, until the next start"
+    log = kept_log(work)
+    assert str(failed.value).endswith(f"too few spikes for clustering. Its log is in {log}")
+    assert json.loads((log / "sorter_log.json").read_text())["error"] is True
+    assert "Kept 7 peaks" in (log / "sorter_log.txt").read_text()
     line = work.store.ledger.read("demo_g0", "demo_g0", "imec0", "sorting")
     assert line.outcome == "failed" and "too few spikes" in line.reason
 

@@ -277,7 +277,7 @@ def test_all_that_is_wrong_is_told_at_once_with_the_flag_and_the_closest_one():
             "--extensions.waveform.ms_before 1",
             'did you mean "--extensions.waveforms.ms_before"?',
         ),
-        ("spikesorting", "--sorter kilosort3", 'did you mean "kilosort4"?'),
+        ("spikesorting", "--sorter kilosort44", 'did you mean "kilosort4"?'),
         ("spikesorting", "--kilosort4.min_drift_chanels 3", "kilosort4.min_drift_channels"),
         ("nwb_ecephys", "--skip-lfp perhaps", "is a switch"),
         ("nwb_ecephys", "--lfp_temporal_factor 2.5", "integer"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from .base import ForwardingModel, JobKwargs, ParamsModel
 from .curation import BombcellParams, CurationParams, SlayParams
 from .files import read_params_file, read_session_params
-from .installed import check_sorter_params, installed_problems
+from .installed import check_sorter_name, check_sorter_params, installed_problems
 from .job_dispatch import JobDispatchParams, SpikeInterfaceInfo
 from .merging import BUILT_IN, load_params, merge, parse_params
 from .migration import migrate
@@ -21,13 +21,12 @@ from .preprocessing import MotionCorrectionParams, PreprocessingParams
 from .problems import InvalidParamsError, Problem
 from .runmode import RunMode, apply_runmode
 from .schema import json_schema, model_schema
-from .spikesorting import SPIKEINTERFACE_SORTER_NAMES, SorterName, SorterParams, SpikesortingParams
+from .spikesorting import SorterName, SorterParams, SpikesortingParams
 from .visualization import VisualizationParams
 
 __all__ = [
     "BUILT_IN",
     "DEFAULT_SORTER",
-    "SPIKEINTERFACE_SORTER_NAMES",
     "BombcellParams",
     "CurationParams",
     "ExtensionsParams",
@@ -51,6 +50,7 @@ __all__ = [
     "SpikesortingParams",
     "VisualizationParams",
     "apply_runmode",
+    "check_sorter_name",
     "check_sorter_params",
     "default_params",
     "installed_problems",

@@ -14,18 +14,25 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from ..errors import NotAvailableError
+from ..sorters import is_known, known_sorters, sorter_entry
 from .curation import BombcellParams
 from .installed_motion import GROUPS, motion_arguments
 from .metrics import DEFAULT_METRIC_PARAMS
 from .model import Params
 from .postprocessing import ExtensionsParams, SparsityParams
 from .preprocessing import MotionCorrectionParams, PreprocessingParams
-from .problems import InvalidParamsError, Problem, closest, origin_of
-from .sorter_defaults import DOCUMENTED_ARGUMENTS
-from .spikesorting import SPIKEINTERFACE_SORTER_NAMES, SorterName
+from .problems import InvalidParamsError, Problem, closest, did_you_mean, origin_of
+from .spikesorting import SpikesortingParams
 from .structure import field_by_key, known_keys, submodel
 
-__all__ = ["check_sorter_params", "installed_problems", "sorter_arguments"]
+__all__ = [
+    "check_sorter_name",
+    "check_sorter_params",
+    "installed_problems",
+    "sorter_arguments",
+    "sorter_name_problems",
+]
 
 _OTHER_METRIC_ARGUMENTS = {
     "noise_cutoff": {"high_quantile", "low_quantile", "n_bins"},
@@ -73,24 +80,72 @@ def installed_problems(data: Mapping[str, Any], origins: Mapping[str, str] | Non
     return [_with_origin(problem, origins or {}) for problem in found]
 
 
+def check_sorter_name(name: str, source: str) -> None:
+    """Find out whether there is a sorter of this name.
+
+    Parameters
+    ----------
+    name : str
+    source : str
+        Where the name was given, for the message.
+
+    Raises
+    ------
+    InvalidParamsError
+        With the closest name that there is.
+    """
+    problems = sorter_name_problems("spikesorting.sorter", name)
+    if problems:
+        raise InvalidParamsError(source, problems)
+
+
 def _sorter_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
-    for name in SPIKEINTERFACE_SORTER_NAMES:
-        path = f"spikesorting.{name}.sorter"
-        arguments = _object_at(data, path)
-        if arguments.keys() <= DOCUMENTED_ARGUMENTS[name]:
-            continue
-        known = sorter_arguments(name)
-        yield from _unknown(path, arguments, known, f"an argument of {name} in the installed SpikeInterface")
+    section = _object_at(data, "spikesorting")
+    chosen = section.get("sorter")
+    if isinstance(chosen, str) and chosen:
+        yield from sorter_name_problems("spikesorting.sorter", chosen)
+    settings = known_keys(SpikesortingParams)
+    for key, value in section.items():
+        if key in settings or is_known(key):
+            yield from _argument_problems(key, _object_at(data, f"spikesorting.{key}.sorter"))
+        else:
+            similar = did_you_mean(closest(key, [*settings, *known_sorters()]))
+            yield Problem(
+                f"spikesorting.{key}", value, "unknown key: no setting and no spike sorter", similar
+            )
+
+
+def sorter_name_problems(path: str, name: str) -> list[Problem]:
+    """Return the problem that there is no sorter of this name, with the closest name, if so."""
+    if is_known(name):
+        return []
+    message = "is no spike sorter that spikepipe, another package or SpikeInterface has"
+    there_are = f"there are {', '.join(known_sorters())}"
+    return [Problem(path, name, f"{message}: {there_are}", did_you_mean(closest(name, known_sorters())))]
+
+
+def _argument_problems(sorter: str, arguments: Mapping[str, Any]) -> Iterator[Problem]:
+    if not arguments:
+        return
+    path = f"spikesorting.{sorter}.sorter"
+    try:
+        entry = sorter_entry(sorter)
+        if arguments.keys() <= {*entry.parameters, *entry.known_parameters}:
+            return
+        known = sorter_arguments(sorter)
+    except NotAvailableError as error:
+        yield Problem(path, dict(arguments), f"cannot be checked: {error}")
+        return
+    yield from _unknown(path, arguments, known, f"an argument of {sorter} in the installed SpikeInterface")
 
 
 @cache
-def sorter_arguments(name: SorterName) -> frozenset[str]:
-    """Return the names of the arguments that a sorter takes, documented or known to the installed SpikeInterface."""
-    from spikeinterface.sorters import get_default_sorter_params
+def sorter_arguments(sorter: str) -> frozenset[str]:
+    """Return the names of the arguments that a sorter takes, by its entry or the installed SpikeInterface."""
+    from ..stages.sorters import default_parameters
 
-    return frozenset(
-        {*DOCUMENTED_ARGUMENTS[name], *get_default_sorter_params(SPIKEINTERFACE_SORTER_NAMES[name])}
-    )
+    entry = sorter_entry(sorter)
+    return frozenset({*entry.parameters, *entry.known_parameters, *default_parameters(entry)})
 
 
 def _pipeline_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -249,8 +304,7 @@ def _arguments(function: Callable[..., Any]) -> tuple[set[str], bool]:
 def _unknown(path: str, given: Mapping[str, Any], known: Collection[str], what: str) -> Iterator[Problem]:
     for name, value in given.items():
         if name not in known:
-            similar = closest(name, known)
-            suggestion = f'did you mean "{similar}"?' if similar else None
+            suggestion = did_you_mean(closest(name, known))
             yield Problem(f"{path}.{name}", value, f"is not {what}", suggestion)
 
 

@@ -95,10 +95,16 @@ def _validate(merged: dict[str, Any], source: str, origins: Mapping[str, str]) -
         params = Params.model_validate(merged)
     except ValidationError as error:
         problems = validation_problems(Params, merged, error, origins)
-    problems += installed_problems(merged, origins)
-    if problems or params is None:
-        raise InvalidParamsError(source, problems)
+    unknown = installed_problems(merged, origins)
+    if problems or unknown or params is None:
+        raise InvalidParamsError(source, [*_not_below(problems, unknown), *unknown])
     return params
+
+
+def _not_below(problems: list[Problem], unknown: list[Problem]) -> list[Problem]:
+    """Leave out what is wrong at or inside a key that is unknown anyway."""
+    paths = [problem.path for problem in unknown]
+    return [p for p in problems if not any(p.path == path or p.path.startswith(f"{path}.") for path in paths)]
 
 
 def _merge_object(

@@ -18,6 +18,7 @@ __all__ = [
     "InvalidParamsError",
     "Problem",
     "closest",
+    "did_you_mean",
     "dotted",
     "origin_of",
     "validation_problems",
@@ -143,7 +144,7 @@ def _problem(
         message, suggestion = "unknown key", _suggest_key(root, path)
     elif is_key:
         expected = _expected_values(items[0])
-        message, suggestion = "unknown key", _did_you_mean(closest(str(path[-1]), expected))
+        message, suggestion = "unknown key", did_you_mean(closest(str(path[-1]), expected))
     elif items[0]["type"] == "missing":
         return Problem(dotted(path), None, "is required", origin=origin, present=False)
     else:
@@ -200,7 +201,7 @@ def _expected_values(item: Any) -> list[str]:
 def _suggest_value(value: Any, items: Sequence[Any]) -> str | None:
     if not isinstance(value, str):
         return None
-    return _did_you_mean(closest(value, [name for item in items for name in _expected_values(item)]))
+    return did_you_mean(closest(value, [name for item in items for name in _expected_values(item)]))
 
 
 def _suggest_key(root: type[BaseModel], path: tuple[str | int, ...]) -> str | None:
@@ -213,12 +214,13 @@ def _suggest_key(root: type[BaseModel], path: tuple[str | int, ...]) -> str | No
     model = root if not parents else submodel(field.annotation) if field is not None else None
     similar = closest(name, known_keys(model)) if model is not None else None
     if similar is not None:
-        return _did_you_mean(similar)
+        return did_you_mean(similar)
     elsewhere = [dotted(known) for known in all_paths(root) if known[-1] == name]
     return f"it belongs at {' or '.join(elsewhere[:3])}" if elsewhere else None
 
 
-def _did_you_mean(name: str | None) -> str | None:
+def did_you_mean(name: str | None) -> str | None:
+    """Write a suggestion, if there is one."""
     return f'did you mean "{name}"?' if name else None
 
 

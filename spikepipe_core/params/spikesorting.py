@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, StringConstraints
+from pydantic.fields import FieldInfo
 
+from ..sorters import BUILT_IN, is_known, sorter_entry
 from .base import FreeDict, JobKwargs, NonNegativeInteger, ParamsModel
-from .sorter_defaults import KILOSORT4, KILOSORT25, LUPIN, SPYKINGCIRCUS2
 
 __all__ = [
-    "SPIKEINTERFACE_SORTER_NAMES",
     "Kilosort4Params",
     "Kilosort25Params",
     "LupinParams",
@@ -20,20 +20,18 @@ __all__ = [
     "SpykingCircus2Params",
 ]
 
-SorterName = Literal["kilosort4", "kilosort25", "spykingcircus2", "lupin"]
-
-SPIKEINTERFACE_SORTER_NAMES: dict[SorterName, str] = {
-    "kilosort4": "kilosort4",
-    "kilosort25": "kilosort2_5",
-    "spykingcircus2": "spykingcircus2",
-    "lupin": "lupin",
-}
-"""The params file's sorter names, and what SpikeInterface calls them."""
+SorterName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$"),
+    Field(examples=list(BUILT_IN)),
+]
+"""A sorter's name in the params file. Whether there is one of this name is asked when a file is loaded
+(`spikepipe_core.params.installed`): other packages and SpikeInterface have sorters too."""
 
 
-def _sorter_field(defaults: dict[str, Any]) -> Any:
+def _sorter_field(name: str | None = None) -> Any:
     return Field(
-        default=defaults,
+        default=dict(BUILT_IN[name].parameters) if name else {},
         description="Keyword arguments of the sorter, as SpikeInterface names them. What is left out, or null"
         " where the sorter takes no null, is the sorter's own default.",
     )
@@ -55,7 +53,7 @@ class SorterParams(ParamsModel):
         description="A failing sorter fails the recording. false: the failure is recorded and the rest of the"
         " recording's outputs are skipped.",
     )
-    sorter: FreeDict = _sorter_field({})
+    sorter: FreeDict = _sorter_field()
 
 
 class Kilosort4Params(SorterParams):
@@ -65,32 +63,46 @@ class Kilosort4Params(SorterParams):
         default=False,
         description="Have PyTorch release its memory between the large steps; helps on small GPUs.",
     )
-    sorter: FreeDict = _sorter_field(KILOSORT4)
+    sorter: FreeDict = _sorter_field("kilosort4")
 
 
 class Kilosort25Params(SorterParams):
     """Kilosort 2.5."""
 
-    sorter: FreeDict = _sorter_field(KILOSORT25)
+    sorter: FreeDict = _sorter_field("kilosort25")
 
 
 class SpykingCircus2Params(SorterParams):
     """SpyKING CIRCUS 2."""
 
-    sorter: FreeDict = _sorter_field(SPYKINGCIRCUS2)
+    sorter: FreeDict = _sorter_field("spykingcircus2")
 
 
 class LupinParams(SorterParams):
     """Lupin."""
 
-    sorter: FreeDict = _sorter_field(LUPIN)
+    sorter: FreeDict = _sorter_field("lupin")
 
 
 class SpikesortingParams(ParamsModel):
-    """Choice and settings of the sorter."""
+    """Choice and settings of the sorter.
+
+    Sorters without a key of their own here (those of other packages, and any other that SpikeInterface has) may get
+    one: their name, with an object like the others'.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, SorterParams] = Field(init=False)
+
+    @classmethod
+    def further_keys(cls, key: str) -> FieldInfo | None:
+        """Return what a key beyond those of the model holds; None if it names no sorter."""
+        return FieldInfo(annotation=SorterParams, default=SorterParams()) if is_known(key) else None
 
     sorter: SorterName | None = Field(
-        default=None, description="Sorter to run; wins over --sorter. null: --sorter decides, else kilosort4."
+        default=None,
+        description="Sorter to run; wins over --sorter. null: --sorter decides, else kilosort4. Besides those with"
+        " a key here, any sorter that SpikeInterface has, or another package adds, by its name.",
     )
     kilosort4: Kilosort4Params = Field(default=Kilosort4Params(), description="Settings of Kilosort 4.")
     kilosort25: Kilosort25Params = Field(default=Kilosort25Params(), description="Settings of Kilosort 2.5.")
@@ -99,6 +111,12 @@ class SpikesortingParams(ParamsModel):
     )
     lupin: LupinParams = Field(default=LupinParams(), description="Settings of Lupin.")
 
-    def settings(self, sorter: SorterName) -> SorterParams:
-        """Return the settings of one sorter, by its name in the params file."""
-        return getattr(self, sorter)
+    def settings(self, sorter: str) -> SorterParams:
+        """Return the settings of one sorter, by its name in the params file.
+
+        Those of a sorter without a key of its own lie over the parameters of its entry.
+        """
+        if sorter in type(self).model_fields:
+            return getattr(self, sorter)
+        given = (self.model_extra or {}).get(sorter, SorterParams())
+        return given.model_copy(update={"sorter": {**sorter_entry(sorter).parameters, **given.sorter}})

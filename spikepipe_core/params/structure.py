@@ -29,7 +29,8 @@ def field_by_key(model: type[BaseModel], key: str) -> FieldInfo | None:
     for name, field in model.model_fields.items():
         if key == (field.alias or name):
             return field
-    return None
+    further = getattr(model, "further_keys", None)
+    return further(key) if further is not None else None
 
 
 def known_keys(model: type[BaseModel]) -> list[str]:

@@ -1,8 +1,9 @@
 """Spike sorting: run the chosen sorter on the preprocessed traces.
 
 The sorter works in scratch. Its units are cleaned of what cannot be right (empty units, spikes beyond the
-end of the recording) and saved as a SpikeInterface sorting folder, with the sorter's own log and parameters beside it.
-A recording without any unit is left out from here on, with the reason in the ledger.
+end of the recording) and saved as a SpikeInterface sorting folder, with the sorter's own log, parameters and motion.
+A recording in which it finds nothing is left out from here on, with the reason in the ledger; the log of a sorter that
+failed or found nothing is kept in the session's ``.spikepipe/sorter_logs``.
 
 Settings that decide: the `spikesorting` section's entry of the chosen sorter; `preprocessing.motion_correction` if
 motion is applied before sorting.
@@ -11,6 +12,8 @@ motion is applied before sorting.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,21 +25,28 @@ import spikeinterface.core as si
 from spikepipe_core.compiled import keep_compiled
 from spikepipe_core.errors import SkippedByRule, StageFailedError
 from spikepipe_core.params import Params, SorterParams, resolve_sorter
+from spikepipe_core.sorters import Sorter
 from spikepipe_core.stages.motion import motion_corrected
-from spikepipe_core.stages.repeatable import limited_to, repeatable
-from spikepipe_core.stages.sorters import Sorter, find_sorter, seed_of, sorter_arguments, workers_of
+from spikepipe_core.stages.sorter_files import LOG, failure_log, keep_log, keep_motion, replace_failure_log
+from spikepipe_core.stages.sorter_run import NothingFoundError, run
+from spikepipe_core.stages.sorters import container_of, device_of, find_sorter, seed_of, sorter_arguments
 from spikepipe_core.stages.stage import Built, Stage, Work
 from spikepipe_core.stages.traces import cached_traces
-from spikepipe_core.store.files import remove, write_json
-
-ARGUMENTS, LOG = "sorter_params.json", "sorter_log.json"
+from spikepipe_core.store.files import remove
 
 
 @dataclass(frozen=True)
 class Sorted:
-    """Units as the sorter found them, cleaned of what cannot be right."""
+    """Units as the sorter found them, cleaned of what cannot be right.
+
+    Attributes
+    ----------
+    whole : BaseRecording
+        What the sorter was given: one segment.
+    """
 
     sorting: si.BaseSorting
+    whole: si.BaseRecording
     empty_units: int
     excess_spikes: int
 
@@ -55,26 +65,16 @@ def sort(recording: si.BaseRecording, sorter: Sorter, arguments: dict[str, Any],
 
     Raises
     ------
+    NothingFoundError
+        The sorter gave up because it found too few spikes.
     StageFailedError
-        The sorter failed; the message ends with the last line of its trace.
+        The sorter failed; the message ends with its last words.
     """
-    import spikeinterface.sorters as ss
     from spikeinterface.curation import remove_excess_spikes
-    from spikeinterface.sorters.utils import SpikeSortingError
 
     keep_compiled()
     whole = recording if recording.get_num_segments() == 1 else si.concatenate_recordings([recording])
-    try:
-        with limited_to(workers_of(arguments)), repeatable(seed_of(arguments)):
-            sorting = ss.run_sorter(
-                sorter.spikeinterface_name, whole, folder=folder, verbose=True, raise_error=True, **arguments
-            )
-    except SpikeSortingError as error:
-        lines = [line for line in str(error).strip().splitlines() if line.strip()]
-        cause = next((line for line in reversed(lines) if "Error" in line), lines[-1])
-        raise StageFailedError(
-            f"{sorter.name} failed: {cause.strip()}. Its working folder with the log is {folder}."
-        ) from error
+    sorting = run(whole, sorter, arguments, folder)
     spikes = sorting.count_total_num_spikes()
     sorting = remove_excess_spikes(sorting, whole)
     excess = spikes - sorting.count_total_num_spikes()
@@ -82,7 +82,7 @@ def sort(recording: si.BaseRecording, sorter: Sorter, arguments: dict[str, Any],
     sorting = sorting.remove_empty_units()
     if whole is not recording:
         sorting = si.split_sorting(sorting, [recording])
-    return Sorted(sorting, units - sorting.get_num_units(), excess)
+    return Sorted(sorting, whole, units - sorting.get_num_units(), excess)
 
 
 def drift_correction_allowed(
@@ -117,35 +117,59 @@ def build(work: Work) -> Built:
     )
     if getattr(params, "clear_cache", False):
         arguments["clear_cache"] = True
+    device = device_of(sorter, arguments)
     for change in changes:
         work.say(change)
-    work.say(f"{name} on {recording.get_num_channels()} channels; drift correction {drift}")
+    work.say(f"{name} on {recording.get_num_channels()} channels, {device}; drift correction {drift}")
+    with _working_folder(work, name, raise_if_fails=params.raise_if_fails) as folder:
+        result = sort(recording, sorter, arguments, folder)
+        if result.sorting.get_num_units() == 0:
+            raise NothingFoundError
+        _save(result.sorting, work.path)
+        keep_log(folder, work.path)
+        extent = keep_motion(folder, result.whole, work.path)
+    summary = {
+        **_counts(result),
+        "drift_correction": drift,
+        "sorter_motion_um": None if extent is None else round(extent, 2),
+        "device": device,
+        "seed": seed_of(arguments),
+        "repeats": repeats(sorter, device),
+    }
+    return Built(
+        reason=f"{summary['units']} units, {summary['spikes']} spikes",
+        summary={"sorter": name, **summary},
+        versions=_versions(sorter, work.path),
+    )
 
+
+@contextmanager
+def _working_folder(work: Work, name: str, *, raise_if_fails: bool) -> Iterator[Path]:
+    """A fresh folder in scratch for the sorter; of a run that gives no units, the log goes to the results.
+
+    The folder of a run that failed stays until the next start, for whoever wants to look into it.
+    """
     folder = work.scratch.path(work.scratch_ref("sorter"))
+    log = failure_log(work.store.results.root, work.entry.session_folder, work.recording_job.recording_name)
     remove(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    result = _sort_or_skip(recording, sorter, arguments, folder, params)
-    if result.sorting.get_num_units() == 0:
-        remove(folder)
-        raise SkippedByRule(f"{name} found no units")
-    _save(result.sorting, work.path, folder)
-    remove(folder)
-    return _describe(result, sorter, drift)
-
-
-def _sort_or_skip(
-    recording: si.BaseRecording, sorter: Sorter, arguments: dict[str, Any], folder: Path, params: SorterParams
-) -> Sorted:
-    """Sort; with `raise_if_fails` false a failing sorter leaves the recording out instead of failing it."""
     try:
-        return sort(recording, sorter, arguments, folder)
+        yield folder
+    except NothingFoundError as nothing:
+        replace_failure_log(folder, log)
+        remove(folder)
+        said = f" ({nothing})" if str(nothing) else ""
+        raise SkippedByRule(f"{name} found no units{said}; its log is in {log}") from nothing
     except StageFailedError as error:
-        if params.raise_if_fails:
-            raise
-        raise SkippedByRule(f"raise_if_fails is false, and {error}") from error
+        replace_failure_log(folder, log)
+        told = f"{error}. Its log is in {log}"
+        if raise_if_fails:
+            raise StageFailedError(told) from error
+        raise SkippedByRule(f"raise_if_fails is false, and {told}") from error
+    remove(folder)
+    remove(log)
 
 
-def _save(sorting: si.BaseSorting, path: Path, sorter_folder: Path) -> None:
+def _save(sorting: si.BaseSorting, path: Path) -> None:
     in_memory = si.NumpySorting.from_sorting(sorting, copy_spike_vector=True)
     for key in sorting.get_property_keys():
         values = sorting.get_property(key)
@@ -154,42 +178,37 @@ def _save(sorting: si.BaseSorting, path: Path, sorter_folder: Path) -> None:
         if values.dtype.kind != "O":  # objects could only be pickled
             in_memory.set_property(key, values)
     in_memory.save(folder=path)
-    for source, target in (("spikeinterface_params.json", ARGUMENTS), ("spikeinterface_log.json", LOG)):
-        text = (sorter_folder / source).read_text().replace(str(sorter_folder), "<working folder>")
-        content = json.loads(text, parse_constant=str)  # Kilosort's defaults have Infinity, which is not JSON
-        content.pop("recording", None)  # a description with this machine's scratch paths
-        write_json(path / target, content)
 
 
-def _describe(result: Sorted, sorter: Sorter, drift: str) -> Built:
-    sorting = result.sorting
-    counts = np.array(list(sorting.count_num_spikes_per_unit().values()))
-    return Built(
-        reason=f"{len(counts)} units, {counts.sum()} spikes",
-        summary={
-            "sorter": sorter.name,
-            "units": len(counts),
-            "spikes": int(counts.sum()),
-            "median_firing_rate_hz": round(float(np.median(counts) / sorting.get_total_duration()), 3)
-            if sorting.has_recording()
-            else None,
-            "empty_units_removed": result.empty_units,
-            "excess_spikes_removed": result.excess_spikes,
-            "drift_correction": drift,
-        },
-        versions=_versions(sorter),
-    )
+def _counts(result: Sorted) -> dict[str, Any]:
+    counts = np.array(list(result.sorting.count_num_spikes_per_unit().values()))
+    return {
+        "units": len(counts),
+        "spikes": int(counts.sum()),
+        "median_firing_rate_hz": round(float(np.median(counts) / result.whole.get_total_duration()), 3),
+        "empty_units_removed": result.empty_units,
+        "excess_spikes_removed": result.excess_spikes,
+    }
 
 
-def _versions(sorter: Sorter) -> dict[str, str]:
-    """Version of a sorter that is a package of its own, and of what decides its numbers."""
-    found = {}
-    for package in (sorter.spikeinterface_name.removesuffix("4"), "torch", "numba"):
+def repeats(sorter: Sorter, device: str) -> str:
+    """Whether the same traces, params and versions give the same units again, in words."""
+    if sorter.repeats == "always" or (sorter.repeats == "on a CPU" and device == "cpu"):
+        return "yes"
+    if sorter.repeats == "on a CPU":
+        return "not on a GPU, where the order of sums is not fixed"
+    return "not known of this sorter"
+
+
+def _versions(sorter: Sorter, path: Path) -> dict[str, str]:
+    """What decides a sorter's numbers: its own version and those of the packages it computes with."""
+    found = {sorter.name: json.loads((path / LOG).read_text()).get("sorter_version", "unknown")}
+    for package in ("torch", "numba"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return {**found, **{f"{sorter.name} image": image for image in container_of(sorter).values()}}
 
 
 def load_sorting(work: Work) -> si.BaseSorting:
