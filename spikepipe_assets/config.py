@@ -135,7 +135,7 @@ def _object(schema: Mapping[str, Any], shown: Any) -> Any:
         key: _field(below, values.get(key, below.get("default", _MISSING)), required=key in required)
         for key, below in properties.items()
     }
-    return dg.Permissive(fields) if schema.get("additionalProperties") is True else dg.Shape(fields)
+    return dg.Permissive(fields) if schema.get("additionalProperties") else dg.Shape(fields)
 
 
 def _either(branches: list[Mapping[str, Any]], shown: Any) -> Any:

@@ -306,7 +306,11 @@ def test_every_kind_of_widget_and_the_way_from_the_defaults_to_a_valid_file(page
     page.type("preprocessing.motion_correction.detect_kwargs.peak_sign", "pos")
     page.click("preprocessing.motion_correction.estimate_motion_kwargs", ".adder .quiet")
     page.click("spikesorting.sorter", ".null-switch input")
-    page.choose("spikesorting.sorter", "spykingcircus2")
+    page.type("spikesorting.sorter", "spykingcircus2")
+    page.type("spikesorting", "tridesclous2\n", ".adder input[placeholder=name]")
+    page.type("spikesorting.tridesclous2.min_drift_channels", "9")
+    page.type("spikesorting.tridesclous2.sorter", "apply_preprocessing\n", ".adder input")
+    page.type("spikesorting.tridesclous2.sorter.apply_preprocessing", "false")
     page.type("spikesorting.kilosort4.sorter.Th_universal", "8")
     page.click("spikesorting.kilosort4.sorter.do_CAR", "input")
     page.type("spikesorting.kilosort4.sorter.drift_smoothing", "[1, 1, 1]")
@@ -350,6 +354,7 @@ def test_every_kind_of_widget_and_the_way_from_the_defaults_to_a_valid_file(page
                 }
             },
             "spykingcircus2": {"sorter": {"detection": {"method_kwargs": {"detect_threshold": 6}}}},
+            "tridesclous2": {"min_drift_channels": 9, "sorter": {"apply_preprocessing": False}},
         },
         "postprocessing": {
             "extensions": {

@@ -37,7 +37,7 @@ function Form(root, state, onchange) {
       const branch = Model.objectBranch(schema);
       if (!Model.isObject(standard)) standard = branch && branch.properties ? Model.defaultsOfKeys(branch) : undefined;
       standard = standard === undefined ? undefined : standard[key];
-      schema = branch && branch.properties ? branch.properties[key] : undefined;
+      schema = Model.schemaOfKey(branch, key);
     }
     return standard;
   }
@@ -70,7 +70,7 @@ function Form(root, state, onchange) {
     const head = make("div", { class: "group-head" }, caret, preview, marks);
     const section = make("section", { class: `group depth-${path.length}`, "data-path": key, "aria-labelledby": id }, head, body);
     if (nullable) head.append(nullSwitch(schema, path));
-    head.append(resetButton(path));
+    head.append(standardAt(path) === undefined ? removeButton(path) : resetButton(path));
     if (schema.description) body.append(make("p", { class: "description", text: schema.description }));
 
     function setOpen(wanted) {
@@ -224,7 +224,7 @@ function Form(root, state, onchange) {
     switch (branch.type) {
       case "number":
       case "integer": return branch.minimum ?? (branch.exclusiveMinimum !== undefined ? branch.exclusiveMinimum + 1 : 0);
-      case "string": return "";
+      case "string": return branch.examples ? branch.examples[0] : "";
       case "boolean": return false;
       case "array": return [];
       default: return requiredFilled(branch);
@@ -249,9 +249,18 @@ function Form(root, state, onchange) {
       box.append(make("p", { class: "note", text: "Cleared, {}: the tool's own defaults apply to all of them. Reset brings these back." }));
       return box;
     }
-    for (const name of names) box.append(freeRow([...path, name]));
+    for (const name of names) box.append(furtherKey(branch, [...path, name]));
     box.append(adder(branch, path));
     return box;
+  }
+
+  /** A key that the schema does not name: a group like the others' where it says what such keys hold. */
+  function furtherKey(branch, path) {
+    const below = Model.schemaOfKey(branch, path[path.length - 1]);
+    const keys = Object.keys((below && below.properties) || {});
+    const value = at(state.values, path);
+    const isWhole = keys.length > 0 && Model.isObject(value) && keys.every((key) => key in value);
+    return isWhole ? group(below, below, path) : freeRow(path);
   }
 
   function freeRow(path) {
@@ -300,11 +309,11 @@ function Form(root, state, onchange) {
     const rest = names ? names.filter((name) => !(name in at(state.values, path))) : null;
     const input = rest
       ? make("select", { "aria-label": `Name of a key to add to ${keyOf(path)}` }, ...rest.map((name) => make("option", { text: name, value: name })))
-      : make("input", { type: "text", placeholder: "argument", "aria-label": `Name of an argument to add to ${keyOf(path)}`, spellcheck: "false", autocomplete: "off" });
+      : make("input", { type: "text", placeholder: isOfObjects ? "name" : "argument", "aria-label": `Name of ${isOfObjects ? "a key" : "an argument"} to add to ${keyOf(path)}`, spellcheck: "false", autocomplete: "off" });
     const add = () => {
       const name = input.value.trim();
       if (!name || name in at(state.values, path)) return;
-      Model.put(state.values, [...path, name], isOfObjects ? {} : null);
+      Model.put(state.values, [...path, name], isOfObjects ? Model.defaultsOfKeys(rest ? {} : branch.additionalProperties) : null);
       if (isOfObjects) open.add(keyOf([...path, name]));
       rebuild(path);
       onchange();

@@ -168,6 +168,6 @@ const Model = (() => {
 
   return {
     at, branches, branchOf, clone, countLeaves, defaultOf, defaultsOfKeys, differing, equal, isFree, isNullable, isObject,
-    kindOf, kindsOf, knownPaths, mergeOver, objectBranch, put, remove, schemaAt, takesFurtherKeys, takeUnknown,
+    kindOf, kindsOf, knownPaths, mergeOver, objectBranch, put, remove, schemaAt, schemaOfKey, takesFurtherKeys, takeUnknown,
   };
 })();

@@ -82,7 +82,15 @@ const Widgets = (() => {
     });
     const set = (next) => { input.value = typeof next === "string" ? next : ""; };
     set(value);
-    return { element: input, set, wide: length > 24 };
+    const element = schema.examples ? make("span", { class: "suggesting" }, input, suggestions(input, schema.examples)) : input;
+    return { element, set, wide: length > 24 };
+  }
+
+  /** Texts that are proposed where any other may be typed. */
+  function suggestions(input, texts) {
+    const id = `${input.id}-suggestions`;
+    input.setAttribute("list", id);
+    return make("datalist", { id }, ...texts.map((text) => make("option", { value: text })));
   }
 
   function list(schema, value, change, context) {
