@@ -139,7 +139,7 @@ def test_multi_session_takes_each_subfolder(copy, tmp_path):
     plain, changed = sorted({job.session for job in found.jobs})
     assert plain == "mouse2"
     assert changed.startswith("mouse_1-")
-    assert [stream.stream for stream in found.ignored] == ["notes"]
+    assert [stream.stream for stream in found.ignored if stream.kind != "sync"] == ["notes"]
 
 
 def test_run_folders_of_one_name_are_told_apart_by_the_folder_above(copy, tmp_path):
@@ -159,7 +159,7 @@ def test_other_boards_and_catgt_copies_are_passed_over_with_a_reason(copy):
     assert len(found.jobs) == 2
     reasons = {Path(stream.stream).name: stream.reason for stream in found.ignored}
     assert "NI-DAQ" in reasons["demo_g0_t0.nidq.bin"]
-    assert {stream.kind for stream in found.ignored} == {"analog", "AP"}
+    assert {stream.kind for stream in found.ignored} == {"analog", "AP", "sync"}
     assert all("demo_g0_t0.nidq.bin" in job.board_files for job in found.jobs)
     assert "CatGT" in reasons["demo_g0_tcat.imec0.ap.bin"]
 

@@ -47,7 +47,11 @@ def test_everything_is_fine(session, capsys):
 
 def test_as_json(session, capsys):
     status, found = scan_json(capsys, session)
-    assert (status, found["sessions"], found["counts"]) == (0, 1, {"processed": 2})
+    assert (status, found["sessions"], found["counts"]) == (0, 1, {"processed": 2, "not processed": 2})
+    assert [(row["stream"], row["kind"]) for row in found["streams"][2:]] == [
+        ("imec0.ap-SYNC", "sync"),
+        ("imec1.ap-SYNC", "sync"),
+    ]
     first = found["streams"][0]
     assert (first["session"], first["probe"], first["stream"]) == ("demo_g0", "imec0", "imec0.ap")
     assert (first["kind"], first["reason"]) == ("AP", "its name says 'ap'")
@@ -58,11 +62,11 @@ def test_as_json(session, capsys):
 def test_a_broken_probe_and_a_folder_of_something_else_do_not_stop_the_rest(root, capsys):
     status, found = scan_json(capsys, root, "--multi_session")
     assert status == 1
-    assert found["counts"] == {"processed": 5, "failed": 1, "not processed": 1}
+    assert found["counts"] == {"processed": 5, "failed": 1, "not processed": 7}
     (failed,) = [row for row in found["streams"] if row["status"] == "failed"]
     assert (failed["session"], failed["probe"]) == ("tuesday", "imec0")
     assert "has 100 bytes" in failed["reason"]
-    (other,) = [row for row in found["streams"] if row["status"] == "not processed"]
+    (other,) = [row for row in found["streams"] if row["status"] == "not processed" and row["kind"] != "sync"]
     assert other["stream"] == "notes" and "none of the formats" in other["reason"]
 
 
@@ -84,7 +88,7 @@ def test_a_session_that_cannot_be_read_is_told_apart_from_one_that_holds_nothing
 
 def test_what_the_params_skip_is_said(session, capsys):
     status, found = scan_json(capsys, session, "--job_dispatch_args=--min-recording-duration 60")
-    assert (status, found["counts"]) == (2, {"skipped": 2})
+    assert (status, found["counts"]) == (2, {"skipped": 2, "not processed": 2})
     assert "1.0 s is less than job_dispatch.min_recording_duration = 60 s" in found["streams"][0]["reason"]
 
 
@@ -108,7 +112,7 @@ def test_folders_of_another_format_are_named(session, tmp_path):
     shutil.copytree(session, tmp_path / session.name)
     (tmp_path / "converted").mkdir()
     (tmp_path / "converted" / "old.nwb").write_bytes(b"\x89HDF\r\n\x1a\n")
-    (aside,) = discover(tmp_path, JobDispatchParams()).ignored
+    (aside,) = [one for one in discover(tmp_path, JobDispatchParams()).ignored if one.kind != "sync"]
     assert aside.stream == "converted" and "nwb data (NWB file old.nwb)" in aside.reason
 
 

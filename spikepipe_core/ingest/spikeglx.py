@@ -81,6 +81,7 @@ class SpikeGLXReader:
         ]
         wanted, unwanted = _probe_pairs(pairs)
         ignored += [_ignored(pair, kind, reason, root) for pair, kind, reason in unwanted]
+        ignored += _sync_channels(wanted, root)
         boards = [pair for pair in pairs if not pair.name.device.startswith("imec") and pair.binary.is_file()]
         streams: list[FoundStream] = []
         for session_folder, members in _by_session_folder(wanted, folder, params.split_segments).items():
@@ -132,6 +133,22 @@ def _probe_pairs(pairs: list[FilePair]) -> tuple[list[FilePair], list[tuple[File
         else:
             wanted.append(pair)
     return wanted, unwanted
+
+
+def _sync_channels(pairs: list[FilePair], root: Path) -> list[IgnoredStream]:
+    """The SYNC word in the file of each probe, which Neo lists as a stream of its own."""
+    found: dict[tuple[Path, str], IgnoredStream] = {}
+    for pair in pairs:
+        try:
+            counts = read_meta(pair.meta, root).get("snsApLfSy", "") if pair.name.band == "ap" else ""
+        except BadDataError:
+            continue  # said of the probe itself
+        if counts.split(",")[-1].strip() not in ("", "0"):
+            stream = f"{pair.name.stream}-SYNC"
+            reason = "the sync line, by which the clock report compares streams"
+            one = _ignored(pair, classify(StreamFacts(stream)).kind, reason, root)
+            found[_run_folder(pair), stream] = one.model_copy(update={"stream": stream})
+    return list(found.values())
 
 
 def _ignored(pair: FilePair, kind: StreamKind, reason: str, root: Path) -> IgnoredStream:
