@@ -1808,8 +1808,8 @@ window.paramsSchema = {
                   "type": "null"
                 }
               ],
-              "default": null,
-              "description": "Scale of every spike. null (default): not computed; {}: computed with defaults."
+              "default": {},
+              "description": "Scale of every spike relative to its template, from which amplitude_cutoff is judged. null: not computed; amplitude_cutoff falls back to the amplitudes."
             },
             "valid_unit_periods": {
               "anyOf": [
@@ -1823,8 +1823,8 @@ window.paramsSchema = {
                   "type": "null"
                 }
               ],
-              "default": null,
-              "description": "Well-isolated stretches. null (default): not computed; {}: computed with defaults."
+              "default": {},
+              "description": "Stretches in which a unit is well isolated and complete; needs amplitude_scalings. null: not computed."
             },
             "quality_metrics": {
               "anyOf": [

@@ -157,13 +157,25 @@ def _assignments(step: str, given: GivenFlag, sorters: Sequence[str]) -> list[As
 
 def _places(step: str, path: KeyPath, given: GivenFlag, sorters: Sequence[str]) -> list[KeyPath]:
     """Return the paths from the root that a flag's key names; several for what every sorter has."""
-    whole = (*SECTIONS[step], *path)
+    whole = _as_spelt((*SECTIONS[step], *path))
     if step == "spikesorting" and not _chooses_sorter(path, given):
         places = [("spikesorting", sorter, *path) for sorter in sorters]
         found = [place for place in places if _exists(place) and _sorter_knows(place)]
         if found:
             return found
     return [whole] if _exists(whole) else []
+
+
+def _as_spelt(path: KeyPath) -> KeyPath:
+    """Write a path as the models spell its keys, some of which have hyphens (``non-somatic``)."""
+    model: type[BaseModel] | None = Params
+    spelt: list[str] = []
+    for key in path:
+        known = known_keys(model) if model is not None else []
+        spelt.append(next((name for name in known if name.replace("-", "_") == key), key))
+        field = field_by_key(model, spelt[-1]) if model is not None else None
+        model = submodel(field.annotation) if field is not None else None
+    return tuple(spelt)
 
 
 def _chooses_sorter(path: KeyPath, given: GivenFlag) -> bool:

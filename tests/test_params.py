@@ -26,6 +26,7 @@ from spikepipe_core.params import (
     resolve_sorter,
 )
 from spikepipe_core.params.export import exported_texts
+from spikepipe_core.params.metrics import SLOW_METRIC_COLUMNS
 from spikepipe_core.params.structure import all_paths
 
 SPEC = Path(__file__).resolve().parents[2] / "shared" / "spec" / "parameters.txt"
@@ -208,7 +209,7 @@ def test_an_extension_is_left_out_by_null_and_comes_back_with_an_object():
     without = {"postprocessing": {"extensions": {"spike_locations": None}}}
     params, _ = merge(("a", without))
     assert "spike_locations" not in params.postprocessing.extensions.requested()
-    again = {"postprocessing": {"extensions": {"spike_locations": {}, "amplitude_scalings": {}}}}
+    again = {"postprocessing": {"extensions": {"spike_locations": {}}}}
     params, _ = merge(("a", without), ("b", again))
     requested = params.postprocessing.extensions.requested()
     assert requested["spike_locations"] == {"method": "grid_convolution"}
@@ -427,14 +428,50 @@ def test_fast_leaves_out_the_slow_steps_and_nothing_else():
         "postprocessing.extensions.principal_components.mode",
         "postprocessing.extensions.principal_components.whiten",
         "postprocessing.extensions.quality_metrics.metric_names",
+        "curation.noise_neural_classifier",
+        "curation.sua_mua_classifier",
         "nwb.ecephys.write_lfp",
     }
-    assert len(changes) == 6
+    assert len(changes) == 8
     assert any(
         "drift, isolation_distance, l_ratio, d_prime, nearest_neighbor, silhouette" in c for c in changes
     )
     assert apply_runmode(fast, "fast") == (fast, [])
     assert apply_runmode(params, "full") == (params, [])
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "kept"), [(["snr", "d_prime"], False), (["snr", "drift_ptp"], False), (["snr"], True)]
+)
+def test_fast_keeps_a_classifier_that_needs_nothing_of_what_it_leaves_out(trained_on, kept, tmp_path):
+    info = {"metric_params": {"quality_metric_params": {"metric_names": trained_on}}}
+    (tmp_path / "model_info.json").write_text(json.dumps(info))
+    params = parse_params({"curation": {"sua_mua_classifier": str(tmp_path)}}, "x")
+    fast, changes = apply_runmode(params, "fast")
+    assert fast.curation.sua_mua_classifier == (str(tmp_path) if kept else None)
+    assert any("curation.sua_mua_classifier" in change for change in changes) is not kept
+
+
+@pytest.mark.parametrize(
+    ("query", "kept"), [("snr > 3 and l_ratio<0.1", False), ("snr > 3", True), (None, True)]
+)
+def test_fast_keeps_a_query_that_needs_nothing_of_what_it_leaves_out(query, kept):
+    fast, changes = apply_runmode(parse_params({"curation": {"query": query}}, "x"), "fast")
+    assert fast.curation.query == (query if kept else None)
+    assert any("curation.query" in change for change in changes) is not kept
+
+
+def test_the_columns_of_the_slow_metrics_are_those_of_the_installed_spikeinterface():
+    from spikeinterface.metrics.quality import ComputeQualityMetrics
+
+    slow = {"principal_components", "spike_locations"}
+    columns = {
+        column
+        for metric in ComputeQualityMetrics.metric_list
+        if slow & {need for each in metric.depend_on for need in each.split("|")}
+        for column in metric.metric_columns
+    }
+    assert columns - SLOW_METRIC_COLUMNS == set()
 
 
 # --- exports -------------------------------------------------------------------------------------------------------

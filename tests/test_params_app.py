@@ -359,7 +359,7 @@ def test_every_kind_of_widget_and_the_way_from_the_defaults_to_a_valid_file(page
         "postprocessing": {
             "extensions": {
                 "spike_locations": None,
-                "amplitude_scalings": {},
+                "amplitude_scalings": None,
                 "quality_metrics": {
                     "metric_names": [
                         *(

@@ -70,7 +70,7 @@ def test_every_documented_extension_and_metric_is_computed(analyzed_session, ana
     assert set(requested) == {
         "random_spikes", "noise_levels", "waveforms", "templates", "spike_amplitudes", "template_similarity",
         "correlograms", "isi_histograms", "unit_locations", "spike_locations", "template_metrics",
-        "principal_components", "quality_metrics",
+        "principal_components", "amplitude_scalings", "valid_unit_periods", "quality_metrics",
     }  # fmt: skip
     assert set(analyzer.get_saved_extension_names()) == set(requested)
     documented = analyzed_session.params.postprocessing.extensions.quality_metrics.metric_names
@@ -176,6 +176,7 @@ def test_metric_params_are_translated_and_it_is_said(metric, given, expected, sa
         "noise_levels": {"seed": 0},
         "templates": {},
         "spike_amplitudes": {},
+        "waveforms": {},
         "principal_components": {},
     }
     wanted = {"metric_names": [metric], "metric_params": {metric: given}, "seed": 0}
@@ -206,7 +207,7 @@ def test_metrics_that_were_two_are_computed_once(old, new):
             "principal_components",
             {"isolation_distance", "l_ratio", "d_prime", "nearest_neighbor", "silhouette"},
         ),
-        ("spike_amplitudes", {"amplitude_cutoff", "amplitude_median", "amplitude_cv"}),
+        ("spike_amplitudes", {"amplitude_median"}),
         ("spike_locations", {"drift"}),
         ("noise_levels", {"snr"}),
     ],
@@ -225,6 +226,19 @@ def test_metrics_without_their_extension_are_left_out_and_said(without, lost):
             change for change in result.changes if change.startswith(f"quality metric {name}: not computed")
         ]
         assert len(about) == 1 and without in about[0]
+
+
+@pytest.mark.parametrize(
+    ("without", "lost"),
+    [("amplitude_scalings", {"valid_unit_periods"}), ("waveforms", {"principal_components"})],
+)
+def test_extensions_without_the_one_they_need_are_left_out_and_said(without, lost):
+    requested = Params().postprocessing.extensions.requested()
+    del requested[without]
+    result = translate(requested)
+    assert set(requested) - set(result.extensions) == lost
+    for name in lost:
+        assert f"{name}: not computed, it needs {without}, which is null" in result.changes
 
 
 @pytest.mark.slow

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-__all__ = ["DEFAULT_METRIC_NAMES", "DEFAULT_METRIC_PARAMS", "PCA_METRIC_NAMES", "MetricName"]
+__all__ = [
+    "DEFAULT_METRIC_NAMES",
+    "DEFAULT_METRIC_PARAMS",
+    "PCA_METRIC_NAMES",
+    "SLOW_METRIC_COLUMNS",
+    "MetricName",
+]
 
 MetricName = Literal[
     "amplitude_cutoff",
@@ -70,6 +76,25 @@ PCA_METRIC_NAMES: frozenset[MetricName] = frozenset(
     }
 )
 """Metrics that are computed from principal components."""
+
+SLOW_METRIC_COLUMNS: frozenset[str] = frozenset(
+    {
+        "d_prime",
+        "drift_mad",
+        "drift_ptp",
+        "drift_std",
+        "isolation_distance",
+        "l_ratio",
+        "nn_hit_rate",
+        "nn_isolation",
+        "nn_miss_rate",
+        "nn_noise_overlap",
+        "nn_unit_id",
+        "silhouette",
+        "silhouette_full",
+    }
+)
+"""Columns of the metrics that need principal components or, as ``drift`` does, spike locations."""
 
 DEFAULT_METRIC_PARAMS: dict[MetricName, dict[str, Any]] = {
     "presence_ratio": {"bin_duration_s": 60},

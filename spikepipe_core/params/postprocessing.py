@@ -200,12 +200,14 @@ class ExtensionsParams(ParamsModel):
         description="Principal components of waveforms. null: not computed.",
     )
     amplitude_scalings: AmplitudeScalingsParams | None = Field(
-        default=None,
-        description="Scale of every spike. null (default): not computed; {}: computed with defaults.",
+        default=AmplitudeScalingsParams(),
+        description="Scale of every spike relative to its template, from which amplitude_cutoff is judged. null:"
+        " not computed; amplitude_cutoff falls back to the amplitudes.",
     )
     valid_unit_periods: ValidUnitPeriodsParams | None = Field(
-        default=None,
-        description="Well-isolated stretches. null (default): not computed; {}: computed with defaults.",
+        default=ValidUnitPeriodsParams(),
+        description="Stretches in which a unit is well isolated and complete; needs amplitude_scalings. null: not"
+        " computed.",
     )
     quality_metrics: QualityMetricsParams | None = Field(
         default=QualityMetricsParams(), description="Quality of units. null: not computed."

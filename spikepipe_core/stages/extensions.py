@@ -21,6 +21,9 @@ RENAMED_METRICS = {
 PEAK_SIGN_METRICS = ("snr", "amplitude_cutoff", "amplitude_median", "sd_ratio", "nn_advanced")
 """Metrics that took a peak sign of their own until SpikeInterface 0.104."""
 
+ALWAYS = ("random_spikes", "templates")
+"""Extensions that the params cannot leave out."""
+
 SEEDED = ("random_spikes", "noise_levels", "quality_metrics")
 """Extensions that draw at random; without a seed two runs of the same data would differ."""
 
@@ -67,12 +70,27 @@ def translate(extensions: Mapping[str, Mapping[str, Any]], *, in_uV: bool = True
             "template_metrics: not computed, this SpikeInterface takes them from templates in uV only "
             "(postprocessing.return_in_uV is false)"
         )
+    _leave_out_impossible(wanted, result)
     _peak_sign(wanted, result)
     _seeds(wanted, result)
     for name, arguments in wanted.items():
         translator = _TRANSLATORS.get(name)
         result.extensions[name] = translator(arguments, wanted, result) if translator else arguments
     return result
+
+
+def _leave_out_impossible(wanted: dict[str, dict[str, Any]], result: Translated) -> None:
+    """Leave out extensions that need one which is null; quality metrics are looked at one by one instead."""
+    from spikeinterface.core.sortinganalyzer import get_extension_class
+
+    for name in [name for name in wanted if name != "quality_metrics"]:
+        needs = get_extension_class(name).get_required_dependencies(**wanted[name])
+        missing = [need for need in needs if not {*wanted, *ALWAYS} & {*need.split("|")}]
+        if missing:
+            del wanted[name]
+            result.changes.append(
+                f"{name}: not computed, it needs {' and '.join(missing).replace('|', ' or ')}, which is null"
+            )
 
 
 def _peak_sign(wanted: dict[str, dict[str, Any]], result: Translated) -> None:
