@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from spikepipe_core.errors import ParamsError
 from spikepipe_core.params import (
     BUILT_IN,
+    InvalidParamsError,
     JobDispatchParams,
     Params,
+    Problem,
     SorterName,
     apply_runmode,
     check_sorter_name,
     merge,
+    migrate,
     read_params_file,
     read_session_params,
     resolve_sorter,
@@ -45,6 +50,17 @@ NEVER = "never"
 INPUT = "job_dispatch.input"
 SESSION_PARAMS = "spikepipe_params.json"
 """A params file of this name beside a session's data overrides the deployment's for that session."""
+
+DISCOVERY = (
+    "split_segments",
+    "split_groups",
+    "multi_session",
+    "input",
+    "spikeinterface_info",
+    "nwb_files",
+    "allow_paths_outside_data",
+)
+"""Keys of `job_dispatch` by which sessions and probes are found: they come too late once these are known."""
 
 
 class WatchSettings(BaseModel):
@@ -165,12 +181,26 @@ class Deployment(BaseModel):
             All that is wrong in any of them.
         """
         params, origins = self._merged(entry)
+        if entry is not None:
+            self._refuse_discovery(entry, self._session_layer(entry))
         params = apply_runmode(params, self.runmode)[0]
         input_asked = origins[INPUT] != BUILT_IN
         if typed:
+            if entry is not None:
+                self._refuse_discovery(entry, [("the launchpad", typed)])
             params, origins = merge(("the run's params", params.to_dict()), ("the launchpad", typed))
             input_asked |= origins[INPUT] == "the launchpad"
         return params if input_asked else _without_input(params)
+
+    def usable_params(self, entry: SessionEntry | None) -> Params:
+        """The params that apply; the deployment's where a session's own file is wrong.
+
+        For what must go on without that session, whose own steps fail and tell why.
+        """
+        try:
+            return self.effective_params(entry)
+        except ParamsError:
+            return self.effective_params()
 
     def runmode_changes(self) -> list[str]:
         """What the run mode changes in the params, in words."""
@@ -178,11 +208,33 @@ class Deployment(BaseModel):
 
     def layers(self, entry: SessionEntry | SessionSummary | None = None) -> list[tuple[str, dict[str, Any]]]:
         """The partial params that are merged over the built-in defaults, weakest first, each with its name."""
-        layers = [(str(self.params_file or "the deployment's params"), self.params)]
-        session_file = None if entry is None else find_session_params(entry)
-        if session_file is not None:
-            layers.append((str(session_file), read_session_params(session_file)))
-        return [*layers, ("the command line", self.overrides)]
+        return [
+            (str(self.params_file or "the deployment's params"), self.params),
+            *([] if entry is None else self._session_layer(entry)),
+            ("the command line", self.overrides),
+        ]
+
+    @staticmethod
+    def _session_layer(entry: SessionEntry) -> list[tuple[str, dict[str, Any]]]:
+        """The session's own params file, if it has one."""
+        file = find_session_params(entry)
+        return [] if file is None else [(str(file), read_session_params(file))]
+
+    def _refuse_discovery(self, entry: SessionEntry, layers: list[tuple[str, dict[str, Any]]]) -> None:
+        """Refuse a layer of one session that would have its probes found in another way."""
+        for name, raw in layers:
+            given = migrate(raw)[0].get("job_dispatch")
+            wanted = merge((name, {"job_dispatch": given or {}}))[0].job_dispatch
+            usual = self._merged()[0].job_dispatch
+            late = {
+                key: getattr(wanted, key)
+                for key in DISCOVERY
+                if key in (given or ())
+                and getattr(wanted, key) != getattr(usual, key)
+                and not (key == "input" and wanted.input in (None, *(job.reader for job in entry.jobs)))
+            }
+            if late:
+                raise InvalidParamsError(name, [_too_late(key, given) for key in late])
 
     def _merged(self, entry: SessionEntry | SessionSummary | None = None) -> tuple[Params, dict[str, str]]:
         """The params of all files and the command line, and where each came from."""
@@ -191,6 +243,15 @@ class Deployment(BaseModel):
         params, origins = merge(*self.layers(entry))
         chosen = params.spikesorting.model_copy(update={"sorter": resolve_sorter(params, self.sorter)})
         return params.model_copy(update={"spikesorting": chosen}), origins
+
+
+def _too_late(key: str, given: Mapping[str, Any]) -> Problem:
+    return Problem(
+        f"job_dispatch.{key}",
+        given[key],
+        "comes too late here: by it sessions and probes are found, before their own params are read",
+        "give it in the deployment's params file or on the command line",
+    )
 
 
 def _without_input(params: Params) -> Params:

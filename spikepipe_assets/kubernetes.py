@@ -174,7 +174,7 @@ def _pod_of_run(step: str, run: dg.DagsterRun, cluster: Cluster, growth: int) ->
     session, probe = partition_of(run.tags)
     entry = deployment.store().registry.find(session) if session else None
     job = entry.job(probe) if entry and probe else None
-    return pod(step, job, deployment.effective_params(entry), cluster, growth=growth)
+    return pod(step, job, deployment.usable_params(entry), cluster, growth=growth)
 
 
 def step_pods(cluster: Cluster) -> dg.ExecutorDefinition:

@@ -56,7 +56,7 @@ def _work(run: DagsterRun, deployment: Deployment, store: Store) -> Work | None:
     job = entry.job(probe) if probe else None
     if probe and job is None:
         return None
-    return Work(store, entry, job, deployment.effective_params(entry), STAGES)
+    return Work(store, entry, job, deployment.usable_params(entry), STAGES)
 
 
 def _unfinished(instance: dg.DagsterInstance, run_id: str) -> dict[str, tuple[datetime, str]]:

@@ -122,7 +122,7 @@ class _Judge:
         entry = self._store.registry.find(session)
         if entry is None:
             return None
-        return Work(self._store, entry, None, self._deployment.effective_params(entry), STAGES)
+        return Work(self._store, entry, None, self._deployment.usable_params(entry), STAGES)
 
     def _was_tried(self, work: Work) -> bool:
         """Whether a run that knew these inputs has ended without success: it would fail again."""

@@ -24,9 +24,10 @@ from spikepipe_assets.nwb_condition import session_condition
 from spikepipe_assets.partitions import ALL_PROBES, SESSION_PROBE, SESSIONS
 from spikepipe_assets.resources import StoreResource
 from spikepipe_assets.step_process import children_end_with_it
-from spikepipe_core.errors import OutputBusyError, SpikepipeError, StageFailedError
+from spikepipe_core.errors import OutputBusyError, ParamsError, SpikepipeError, StageFailedError
 from spikepipe_core.graph import STAGES
-from spikepipe_core.produce import Context, Produced, below, descendants, produce
+from spikepipe_core.params import Params
+from spikepipe_core.produce import Context, Produced, below, descendants, produce, record_lost
 from spikepipe_core.stages.stage import Stage, Work
 from spikepipe_core.store import SessionEntry, Store, digest
 
@@ -116,15 +117,7 @@ def _materialize(
         return
     entry, probe = found
     try:
-        work = Work(
-            store=store,
-            entry=entry,
-            job=entry.job(probe) if probe else None,
-            params=deployment.effective_params(entry, _typed(context, stage, deployment)),
-            stages=STAGES,
-            n_jobs=deployment.processes,
-            say=context.log.info,
-        )
+        work = _work(context, stage, deployment, store, entry, probe)
         with children_end_with_it(), one_gpu(work.params) if look.pool == GPU_POOL else nullcontext():
             produced = produce(stage, work, recompute=_recompute(context), context=_who(context))
         result = None if produced.manifest is None else _result(produced, stage, store, work)
@@ -149,6 +142,34 @@ def _materialize(
         _observe_skip(context, produced, work)
         return
     yield result
+
+
+def _work(
+    context: dg.AssetExecutionContext,
+    stage: Stage,
+    deployment: Deployment,
+    store: Store,
+    entry: SessionEntry,
+    probe: str | None,
+) -> Work:
+    """What is to be made, with the params that apply; where they are wrong, the ledger gets a line."""
+
+    def with_params(params: Params) -> Work:
+        return Work(
+            store=store,
+            entry=entry,
+            job=entry.job(probe) if probe else None,
+            params=params,
+            stages=STAGES,
+            n_jobs=deployment.processes,
+            say=context.log.info,
+        )
+
+    try:
+        return with_params(deployment.effective_params(entry, _typed(context, stage, deployment)))
+    except ParamsError as error:
+        record_lost(stage, with_params(deployment.usable_params(entry)), str(error), _who(context))
+        raise
 
 
 def _observe_skip(context: dg.AssetExecutionContext, produced: Produced, work: Work) -> None:

@@ -39,8 +39,7 @@ _LISTED_GAPS = 20
 
 def _settings(params: Params) -> dict[str, Any]:
     """What of job dispatch reaches a single recording: not how its siblings are found."""
-    keep = {"split_segments", "split_groups", "debug", "debug_duration", "skip_timestamps_check"}
-    keep |= {"min_recording_duration"}
+    keep = {"debug", "debug_duration", "skip_timestamps_check", "min_recording_duration"}
     dumped = params.job_dispatch.model_dump(mode="json", include=keep)
     if not params.job_dispatch.debug:
         dumped.pop("debug_duration", None)
