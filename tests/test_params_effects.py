@@ -21,9 +21,10 @@ import pytest
 import spikeinterface.core as si
 from probeinterface import generate_multi_columns_probe
 
-from spikepipe_core.errors import SkippedByRule, SpikepipeError, StageFailedError
+from spikepipe_core.errors import SpikepipeError, StageFailedError
 from spikepipe_core.graph import STAGES
-from spikepipe_core.params import Params, default_params
+from spikepipe_core.params import Params, default_params, migrate
+from spikepipe_core.params.structure import all_paths, field_at
 from spikepipe_core.stages.stage import Work
 
 TESTS = Path(__file__).parent
@@ -99,9 +100,14 @@ def preprocessing(params: Params, recording: si.BaseRecording, monkeypatch: pyte
         return given.channel_ids[labels != "good"], labels
 
     monkeypatch.setattr(stage.spre, "detect_bad_channels", detect)
+    stimulated = params.preprocessing.remove_stimulation_artifacts
+    events = None
+    if stimulated is not None:
+        at = (np.array([5000, 9000]),)
+        events = stage.artifacts.Windows(at, at, stimulated, stage.artifacts.Found("", {}))
     try:
-        made = stage.preprocess(recording, params.preprocessing)
-    except SkippedByRule as refusal:
+        made = stage.preprocess(recording, params.preprocessing, dict(ONE), stimulation=events)
+    except SpikepipeError as refusal:
         return str(refusal)
     return calls, chain(made.recording), made.steps
 
@@ -359,6 +365,10 @@ EFFECTS: dict[str, Callable[..., Any]] = {
 
 # --- the rows ------------------------------------------------------------------------------------------------------
 
+SATURATED = {
+    "preprocessing": {"blank_saturation": {"saturation_threshold_uV": 250.0, "diff_threshold_uV": 900.0}}
+}
+STIMULATED = {"preprocessing": {"remove_stimulation_artifacts": {}}}
 BANDPASS = {"preprocessing": {"filter_type": "bandpass"}}
 DESTRIPE = {"preprocessing": {"denoising_strategy": "destripe"}}
 SHORT_SNIPPETS = {"visualization": {"timeseries": {"snippet_duration_s": 0.05}}}
@@ -381,6 +391,26 @@ ROWS: dict[str, Changed | str] = {
     ),
     "preprocessing.min_preprocessing_duration": Changed("preprocessing", 0.2),
     "preprocessing.custom_preprocessing_pipeline": Changed("preprocessing", {"common_reference": {}}),
+    "preprocessing.blank_saturation": Changed("preprocessing", {"saturation_threshold_uV": 250.0}),
+    "preprocessing.blank_saturation.saturation_threshold_uV": Changed("preprocessing", 9000.0, SATURATED),
+    "preprocessing.blank_saturation.diff_threshold_uV": Changed("preprocessing", 200.0, SATURATED),
+    "preprocessing.blank_saturation.proportion": Changed("preprocessing", 0.9, SATURATED),
+    "preprocessing.blank_saturation.ms_before": Changed("preprocessing", 1.0, SATURATED),
+    "preprocessing.blank_saturation.ms_after": Changed("preprocessing", 1.0, SATURATED),
+    "preprocessing.remove_stimulation_artifacts": Changed("preprocessing", {}),
+    "preprocessing.remove_stimulation_artifacts.events_file": (
+        "test_artifacts.py::test_a_path_that_is_missing_or_leads_out_is_an_error"
+    ),
+    "preprocessing.remove_stimulation_artifacts.events": "test_artifacts.py::test_times_of_a_table",
+    "preprocessing.remove_stimulation_artifacts.edge": (
+        "test_artifacts.py::test_a_line_of_the_probes_own_stream_counts_samples"
+    ),
+    "preprocessing.remove_stimulation_artifacts.times_from": (
+        "test_artifacts.py::test_events_from_the_start_stay_where_they_are_when_the_recording_is_clipped"
+    ),
+    "preprocessing.remove_stimulation_artifacts.ms_before": Changed("preprocessing", 1.0, STIMULATED),
+    "preprocessing.remove_stimulation_artifacts.ms_after": Changed("preprocessing", 1.0, STIMULATED),
+    "preprocessing.remove_stimulation_artifacts.mode": Changed("preprocessing", "cubic", STIMULATED),
     "preprocessing.denoising_strategy": Changed("preprocessing", "destripe"),
     "preprocessing.filter_type": Changed("preprocessing", "bandpass"),
     "preprocessing.highpass_filter.freq_min": Changed("preprocessing", 250.0),
@@ -489,17 +519,19 @@ ROWS: dict[str, Changed | str] = {
 
 SORTING = "test_stages_sorting.py"
 BARS = "test_progress.py::test_bars_are_drawn_only_where_the_params_ask_for_it"
-SPIKEINTERFACE = "test_params.py::test_spikeinterface_info_may_be_json_text"
-INFO = "job_dispatch.spikeinterface_info."
-for _key in (
-    "reader_type",
-    "reader_kwargs",
-    "keep_stream_substrings",
-    "skip_stream_substrings",
-    "probe_paths",
-):
-    ROWS[INFO + _key] = SPIKEINTERFACE
-ROWS[INFO.rstrip(".")] = SPIKEINTERFACE
+BY_SPIKEINTERFACE = "test_ingest_spikeinterface.py"
+ROWS |= {
+    f"job_dispatch.spikeinterface_info{key}": test
+    for key, test in {
+        "": f"{BY_SPIKEINTERFACE}::test_files_are_segments",
+        ".reader_type": f"{BY_SPIKEINTERFACE}::test_wrong_params",
+        ".reader_kwargs": f"{BY_SPIKEINTERFACE}::test_a_list_of_arguments_is_a_list_of_sessions",
+        ".keep_stream_substrings": "test_params_effects.py::test_streams_are_kept_and_skipped_by_their_names",
+        ".skip_stream_substrings": "test_params_effects.py::test_streams_are_kept_and_skipped_by_their_names",
+        ".probe_paths": f"{BY_SPIKEINTERFACE}::test_a_scrambled_map_of_two_shanks_is_sorted_into_true_positions",
+        ".session_names": f"{BY_SPIKEINTERFACE}::test_a_list_of_arguments_is_a_list_of_sessions",
+    }.items()
+}
 
 for _section, _effect in {
     "preprocessing": "motion", "postprocessing": "postprocessing", "curation": "merges", "visualization": "drift",
@@ -526,7 +558,17 @@ def leaves(node: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:
     return {key: value for name, below in node.items() for key, value in leaves(below, (*path, name)).items()}
 
 
-DEFAULTS = leaves(default_params()) | {"$schema": None} | {key: None for key in ROWS if key.startswith(INFO)}
+def below_null(defaults: dict[str, Any]) -> dict[str, Any]:
+    """Keys of the objects that are null by default, with the values they have once there is such an object."""
+    return {
+        ".".join(path): field_at(Params, path).get_default()
+        for path in all_paths(Params)
+        if any(".".join(path[:length]) in defaults for length in range(1, len(path)))
+    }
+
+
+DEFAULTS = leaves(default_params()) | {"$schema": None}
+DEFAULTS |= below_null({key: value for key, value in DEFAULTS.items() if value is None})
 
 HANDED_ON = {
     "postprocessing.extensions.": ("postprocessing", {}),
@@ -594,16 +636,27 @@ def test_every_key_has_a_row_and_every_row_a_key():
 def test_every_documented_key_has_a_row():
     from test_params import documented_sections
 
-    documented = {key for section, block in documented_sections().items() for key in leaves({section: block})}
-    flat = {key.removeprefix("nwb.ecephys.") for key in ROWS} | set(ROWS)
-    missing = {
-        key
-        for key in documented
-        if key not in flat
-        and not any(row.startswith(f"{key}.") for row in flat)
-        and "spikesorting" not in key
-    }
-    assert missing == set()
+    sections = documented_sections()
+    sorter = sections["spikesorting"].pop("{sorter_name}")
+    for name in ("kilosort4", "kilosort25", "spykingcircus2"):
+        sections["spikesorting"][name] = {key: value for key, value in sorter.items() if key != "clear_cache"}
+    sections["spikesorting"]["kilosort4"]["clear_cache"] = sorter["clear_cache"]
+    documented = {f"{name}.{key}" for name, block in sections.items() for key in leaves(block)}
+    assert {key for key in documented if not has_row(key)} == set()
+
+
+def test_every_key_of_the_1_3_1_file_has_a_row():
+    file = TESTS.parents[1] / "shared" / "spec" / "aind-1.3.1-default_params.json"
+    if not file.is_file():
+        pytest.skip(f"the 1.3.1 params file is not at {file}")
+    today, _ = migrate(json.loads(file.read_text()))
+    assert {key for key in leaves(today) if not has_row(key)} == set()
+
+
+def has_row(key: str) -> bool:
+    """Whether a key has a row, or is handed on as it is, or is an object whose keys have rows."""
+    handed_on = any(key.startswith(prefix) for prefix in HANDED_ON)
+    return key in ROWS or handed_on or any(row.startswith(f"{key}.") for row in ROWS)
 
 
 @pytest.mark.parametrize("key", [key for key, row in ROWS.items() if isinstance(row, Changed)])
@@ -630,13 +683,17 @@ def test_what_only_figures_use_leaves_all_other_outputs_as_they_are(key):
     assert touched or ".job_kwargs." in key
 
 
-@pytest.mark.parametrize("row", sorted({row for row in ROWS.values() if isinstance(row, str)}))
-def test_the_tests_that_rows_name_are_there(row):
-    file, _, name = row.partition("::")
-    assert (TESTS / file).is_file(), f"{file} is not there"
-    tree = ast.parse((TESTS / file).read_text())
-    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-    assert not name or name in names, f"{file} has no {name}"
+def test_the_tests_that_rows_name_are_there_and_speak_of_the_key():
+    texts = {path.name: path.read_text() for path in TESTS.glob("test_*.py")}
+    names = {
+        file: {node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)}
+        for file, text in texts.items()
+    }
+    for key, row in ROWS.items():
+        if isinstance(row, str):
+            file, _, name = row.partition("::")
+            assert name in names.get(file, ()), f"{key}: there is no {row}"
+            assert key.rsplit(".", 1)[-1] in texts[file], f"{key}: {file} does not speak of it"
 
 
 def test_the_input_is_detected_unless_it_is_asked_for(demo_data):
@@ -648,6 +705,24 @@ def test_the_input_is_detected_unless_it_is_asked_for(demo_data):
         assert list(discover(demo_data, left_out).readers) == ["spikeglx"]
     with pytest.raises(BadDataError):
         discover(demo_data, JobDispatchParams(input="nwb"))
+
+
+def test_streams_are_kept_and_skipped_by_their_names(demo_data):
+    from spikepipe_core.ingest import discover
+
+    def found(**chosen: Any) -> tuple[list[str | None], str]:
+        info = {"reader_type": "spikeglx", **chosen}
+        params = Params.model_validate(
+            {"job_dispatch": {"input": "spikeinterface", "spikeinterface_info": info}}
+        )
+        made = discover(demo_data / "demo_g0", params.job_dispatch)
+        return [job.lfp_stream for job in made.jobs], str(made.ignored)
+
+    bands, aside = found()
+    assert bands == ["imec0.lf"] and "_stream_substrings" not in aside
+    for chosen in ({"keep_stream_substrings": "ap"}, {"skip_stream_substrings": ["lf", "SYNC"]}):
+        bands, aside = found(**chosen)
+        assert bands == [None] and next(iter(chosen)) in aside
 
 
 def test_motion_that_is_not_wanted_is_not_computed():
