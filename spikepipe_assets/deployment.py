@@ -181,12 +181,12 @@ class Deployment(BaseModel):
             All that is wrong in any of them.
         """
         params, origins = self._merged(entry)
-        if entry is not None:
+        if isinstance(entry, SessionEntry):
             self._refuse_discovery(entry, self._session_layer(entry))
         params = apply_runmode(params, self.runmode)[0]
         input_asked = origins[INPUT] != BUILT_IN
         if typed:
-            if entry is not None:
+            if isinstance(entry, SessionEntry):
                 self._refuse_discovery(entry, [("the launchpad", typed)])
             params, origins = merge(("the run's params", params.to_dict()), ("the launchpad", typed))
             input_asked |= origins[INPUT] == "the launchpad"
@@ -215,7 +215,7 @@ class Deployment(BaseModel):
         ]
 
     @staticmethod
-    def _session_layer(entry: SessionEntry) -> list[tuple[str, dict[str, Any]]]:
+    def _session_layer(entry: SessionEntry | SessionSummary) -> list[tuple[str, dict[str, Any]]]:
         """The session's own params file, if it has one."""
         file = find_session_params(entry)
         return [] if file is None else [(str(file), read_session_params(file))]
@@ -223,13 +223,13 @@ class Deployment(BaseModel):
     def _refuse_discovery(self, entry: SessionEntry, layers: list[tuple[str, dict[str, Any]]]) -> None:
         """Refuse a layer of one session that would have its probes found in another way."""
         for name, raw in layers:
-            given = migrate(raw)[0].get("job_dispatch")
-            wanted = merge((name, {"job_dispatch": given or {}}))[0].job_dispatch
+            given = migrate(raw)[0].get("job_dispatch", {})
+            wanted = merge((name, {"job_dispatch": given}))[0].job_dispatch
             usual = self._merged()[0].job_dispatch
             late = {
                 key: getattr(wanted, key)
                 for key in DISCOVERY
-                if key in (given or ())
+                if key in given
                 and getattr(wanted, key) != getattr(usual, key)
                 and not (key == "input" and wanted.input in (None, *(job.reader for job in entry.jobs)))
             }
