@@ -21,7 +21,7 @@ import pytest
 import spikeinterface.core as si
 from probeinterface import generate_multi_columns_probe
 
-from spikepipe_core.errors import SpikepipeError, StageFailedError
+from spikepipe_core.errors import SkippedByRule, SpikepipeError, StageFailedError
 from spikepipe_core.graph import STAGES
 from spikepipe_core.params import Params, default_params, migrate
 from spikepipe_core.params.structure import all_paths, field_at
@@ -107,7 +107,7 @@ def preprocessing(params: Params, recording: si.BaseRecording, monkeypatch: pyte
         events = stage.artifacts.Windows(at, at, stimulated, stage.artifacts.Found("", {}))
     try:
         made = stage.preprocess(recording, params.preprocessing, dict(ONE), stimulation=events)
-    except SpikepipeError as refusal:
+    except (SkippedByRule, SpikepipeError) as refusal:
         return str(refusal)
     return calls, chain(made.recording), made.steps
 
