@@ -74,14 +74,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, default=_environment("DATA_PATH"), help="raw data folder (DATA_PATH)"
     )
     _add_results(parser)
-    parser.add_argument(
-        "--params_file",
-        "--params-file",
-        type=Path,
-        metavar="F",
-        default=_environment("SPIKEPIPE_PARAMS_FILE"),
-        help="params JSON (SPIKEPIPE_PARAMS_FILE)",
-    )
+    _add_params_file(parser)
     parser.add_argument(
         "--sorter", metavar="NAME", help=f"spike sorter, where the params file names none: {SORTERS}"
     )
@@ -99,6 +92,17 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recompute", action="store_true", help="make everything again, even if up to date")
     add_step_arguments(parser)
     parser.set_defaults(command=_run)
+
+
+def _add_params_file(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--params_file",
+        "--params-file",
+        type=Path,
+        metavar="F",
+        default=_environment("SPIKEPIPE_PARAMS_FILE"),
+        help="params JSON (SPIKEPIPE_PARAMS_FILE)",
+    )
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
@@ -120,6 +124,15 @@ def _add_ui(parser: argparse.ArgumentParser) -> None:
         "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
     )
     parser.add_argument("--port", type=_positive, default=3000)
+    watch = parser.add_argument_group("new sessions, processed by themselves")
+    watch.add_argument(
+        "--watch", action="append", metavar="ROOT", help="folder that holds one folder a session; repeatable"
+    )
+    watch.add_argument(
+        "--settle", type=float, metavar="S", help="seconds without a change after which a session is complete"
+    )
+    watch.add_argument("--marker", metavar="NAME", help="file in a session's folder that says it is complete")
+    _add_params_file(watch)
     parser.set_defaults(command=_ui)
 
 
@@ -230,11 +243,15 @@ def _this_command() -> str:
 
 def _ui(options: argparse.Namespace) -> int:
     from spikepipe_assets.instance import default_home
-    from spikepipe_assets.ui import serve
+    from spikepipe_assets.ui import describe_deployment, serve
 
     results = _required(options.results, "--results", "RESULTS_PATH")
     home = (options.dagster_home or default_home(results)).absolute()
-    return serve(home, options.host, options.port)
+    watch = {"roots": options.watch, "settle_s": options.settle, "marker": options.marker}
+    given = {name: value for name, value in watch.items() if value is not None}
+    return serve(
+        home, options.host, options.port, describe_deployment(results, home, options.params_file, given)
+    )
 
 
 def _demo_data(options: argparse.Namespace) -> int:

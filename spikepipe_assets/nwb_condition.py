@@ -96,10 +96,21 @@ class _Judge:
         """Sessions of which all probes have an outcome, one of them newer than the file's; with the newest."""
         own, inputs = self._latest(self._stage.name), [self._latest(name) for name in self._inputs]
         for session, probes in self._pairs().items():
-            found = [latest.get(key) for key in probes for latest in inputs]
-            known = [number for number in found if number is not None]
-            if known and (self._partial or len(known) == len(found)) and max(known) > own.get(session, -1):
-                yield session, max(known)
+            newest = self._newest(session, probes, inputs)
+            if newest is not None and newest > own.get(session, -1):
+                yield session, newest
+
+    def _newest(self, session: str, probes: Iterable[str], inputs: list[dict[str, int]]) -> int | None:
+        """Number of the newest outcome of a session's probes; None as long as one of them has none."""
+        newest = None
+        for key in (probe_key(session, probe) for probe in probes):
+            for latest in inputs:
+                number = latest.get(key)
+                if number is not None:
+                    newest = max(number, newest or 0)
+                elif not self._partial:
+                    return None
+        return newest
 
     def _latest(self, asset: str) -> dict[str, int]:
         """Number of the latest outcome of each partition: a materialization, or an observation where skipped."""
@@ -111,11 +122,11 @@ class _Judge:
         return latest
 
     def _pairs(self) -> dict[str, list[str]]:
-        """Partition keys of the registered probes, by session."""
+        """The registered probes, by session."""
         pairs: dict[str, list[str]] = defaultdict(list)
         for name in self._instance.get_dynamic_partitions(SESSION_AND_PROBE):
             session, probe = name.rsplit("/", 1)
-            pairs[session].append(probe_key(session, probe))
+            pairs[session].append(probe)
         return pairs
 
     def _work(self, session: str) -> Work | None:
