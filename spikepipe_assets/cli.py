@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
+from spikepipe_assets.backfill_command import add_backfill_command
 from spikepipe_assets.params_command import add_params_command
 from spikepipe_assets.scan_command import add_scan_command
 from spikepipe_assets.status_command import add_status_command
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands.add_parser("run", help="process a data folder, from raw files to NWB"))
     add_scan_command(commands)
     add_status_command(commands)
+    add_backfill_command(commands)
     add_params_command(commands)
     _add_ui(commands.add_parser("ui", help="open Dagster on the results of a run"))
     _add_demo_data(commands.add_parser("demo-data", help="write a session with known ground truth"))
