@@ -196,7 +196,7 @@ def request_backfill(instance: dg.DagsterInstance, chosen: Plan, title: str) -> 
         backfill_timestamp=time.time(),
         tags={PRIORITY_TAG: str(BACKFILL_PRIORITY)},
         dynamic_partitions_store=instance,
-        asset_graph_subset=AssetGraphSubset(subsets, set()),
+        asset_graph_subset=AssetGraphSubset(subsets, set()),  # type: ignore[call-arg]
         title=title,
         description=None,
         run_config=None,
