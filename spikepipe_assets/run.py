@@ -124,7 +124,8 @@ def process(request: Request, console: Console) -> Finished:
         register(instance, entries)
         seconds = _materialize_all(request, store, entries, instance, terminal)
         outcomes = _outcomes(store, entries)
-        if not request.keep_scratch and not others_running(instance):
+        keep = request.keep_scratch or deployment.storage.keep.traces == "always"
+        if not keep and not others_running(instance):
             _clear_scratch(store, entries, outcomes)
     return Finished(entries, outcomes, seconds, found.unreadable)
 
