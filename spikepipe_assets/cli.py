@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
+from spikepipe_assets.backfill_command import add_backfill_command
+from spikepipe_assets.clean_command import add_clean_command
 from spikepipe_assets.params_command import add_params_command
 from spikepipe_assets.scan_command import add_scan_command
 from spikepipe_assets.status_command import add_status_command
 from spikepipe_assets.step_arguments import add_step_arguments, join_step_arguments, step_overrides
 from spikepipe_assets.terminal import open_console
+from spikepipe_assets.verify_command import add_verify_command
 from spikepipe_core import __version__
 from spikepipe_core.errors import SpikepipeError
 
@@ -60,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands.add_parser("run", help="process a data folder, from raw files to NWB"))
     add_scan_command(commands)
     add_status_command(commands)
+    add_backfill_command(commands)
+    add_verify_command(commands)
+    add_clean_command(commands)
     add_params_command(commands)
     _add_ui(commands.add_parser("ui", help="open Dagster on the results of a run"))
     _add_demo_data(commands.add_parser("demo-data", help="write a session with known ground truth"))
@@ -192,7 +198,7 @@ def _run(options: argparse.Namespace) -> int:
     data = _required(options.data, "--data", "DATA_PATH")
     results = _required(options.results, "--results", "RESULTS_PATH")
 
-    from spikepipe_assets.deployment import Deployment
+    from spikepipe_assets.deployment import Deployment, stored_settings
     from spikepipe_assets.instance import default_home
     from spikepipe_assets.run import Request
     from spikepipe_core.params import read_params_file
@@ -200,6 +206,7 @@ def _run(options: argparse.Namespace) -> int:
     overrides = step_overrides(options)
     if options.input:
         overrides.setdefault("job_dispatch", {})["input"] = options.input
+    home = (options.dagster_home or default_home(results)).absolute()
     deployment = Deployment(
         results=results,
         data=data,
@@ -210,8 +217,8 @@ def _run(options: argparse.Namespace) -> int:
         sorter=options.sorter,
         runmode=options.runmode,
         n_jobs=options.n_jobs,
+        storage=stored_settings(home),
     )
-    home = (options.dagster_home or default_home(results)).absolute()
     return _process(Request(data, deployment, home, options.recompute, options.keep_scratch))
 
 

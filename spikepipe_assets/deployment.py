@@ -47,6 +47,8 @@ LONGEST_VARIABLE = 100_000
 NEVER = "never"
 """Value of ``SPIKEPIPE_SETTLE_SECONDS`` with which only the marker file makes a session complete."""
 
+KEEP_VARIABLE = "SPIKEPIPE_KEEP"
+
 INPUT = "job_dispatch.input"
 SESSION_PARAMS = "spikepipe_params.json"
 """A params file of this name beside a session's data overrides the deployment's for that session."""
@@ -83,6 +85,36 @@ class WatchSettings(BaseModel):
     every_s: int = Field(default=30, ge=1, description="Seconds between two looks.")
 
 
+Keep = Literal["always", "while_needed"]
+"""`while_needed`: until everything of the session is made and up to date; made again when something needs it."""
+
+
+class KeepSettings(BaseModel):
+    """How long large files are kept that can be made again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    traces: Keep = Field(default="while_needed", description="Preprocessed traces in scratch.")
+    lfp: Keep = Field(default="always", description="LFP, which the NWB file holds too.")
+    motion: Keep = Field(default="always", description="Motion with the peaks it was estimated from.")
+    analyzer: Keep = Field(default="always", description="The SortingAnalyzer.")
+
+    @property
+    def released(self) -> frozenset[str]:
+        """Names of the outputs whose files may go."""
+        return frozenset(
+            name for name in ("lfp", "motion", "analyzer") if getattr(self, name) == "while_needed"
+        )
+
+
+class StorageSettings(BaseModel):
+    """What `spikepipe clean` may remove. No part of the params: nothing becomes another output by it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keep: KeepSettings = Field(default_factory=KeepSettings)
+
+
 class Deployment(BaseModel):
     """Where things lie, and which params apply."""
 
@@ -106,6 +138,9 @@ class Deployment(BaseModel):
         default=None, ge=1, description="Processes a step may use; all cores if not given."
     )
     watch: WatchSettings = Field(default_factory=WatchSettings, description="New sessions by themselves.")
+    storage: StorageSettings = Field(
+        default_factory=StorageSettings, description="How long large files are kept."
+    )
 
     @classmethod
     def from_environment(cls) -> Deployment:
@@ -114,7 +149,8 @@ class Deployment(BaseModel):
         ``SPIKEPIPE_DEPLOYMENT`` names a file; without it, ``spikepipe.json`` in ``DAGSTER_HOME``; without that,
         ``RESULTS_PATH``, ``DATA_PATH`` and ``SPIKEPIPE_SCRATCH``. On top of it come ``SPIKEPIPE_PARAMS_FILE``, read
         anew each time, and ``SPIKEPIPE_DATA_ROOTS``, ``SPIKEPIPE_SETTLE_SECONDS``, ``SPIKEPIPE_COMPLETE_MARKER`` and
-        ``SPIKEPIPE_LOOK_SECONDS`` for new sessions. A process that was started by one that has pinned its
+        ``SPIKEPIPE_LOOK_SECONDS`` for new sessions, and ``SPIKEPIPE_KEEP`` (``lfp=while_needed,traces=always``) for
+        what is kept. A process that was started by one that has pinned its
         deployment takes that.
         """
         pinned = json.loads(os.environ.get(PINNED, "{}"))
@@ -124,6 +160,8 @@ class Deployment(BaseModel):
         changes: dict[str, Any] = {"watch": _watch_from_environment(described.watch)}
         if params_file := os.environ.get("SPIKEPIPE_PARAMS_FILE"):
             changes |= {"params_file": Path(params_file), "params": read_params_file(Path(params_file))}
+        if kept := os.environ.get(KEEP_VARIABLE):
+            changes["storage"] = _storage_from_environment(kept, described.storage)
         return described.model_copy(update=changes)
 
     @classmethod
@@ -264,6 +302,27 @@ def find_session_params(entry: SessionEntry | SessionSummary) -> Path | None:
     """The session's own params file: in the folder of its raw files or above, up to the data root."""
     candidates = (entry.data / folder / SESSION_PARAMS for folder in entry.folders)
     return next((file for file in candidates if file.is_file()), None)
+
+
+def _storage_from_environment(text: str, before: StorageSettings) -> StorageSettings:
+    try:
+        asked = dict(part.strip().split("=", 1) for part in text.split(",") if part.strip())
+        return StorageSettings(keep=KeepSettings.model_validate({**before.keep.model_dump(), **asked}))
+    except ValueError as error:
+        names = ", ".join(KeepSettings.model_fields)
+        raise ParamsError(
+            f"{KEEP_VARIABLE} = {text!r} is not understood. Give name=always or name=while_needed, with "
+            f"commas; the names are {names}."
+        ) from error
+
+
+def stored_settings(home: Path) -> StorageSettings:
+    """What a person wrote into the deployment's file about storage: a later run must not forget it."""
+    try:
+        content = json.loads((home / FILE_NAME).read_bytes())
+        return StorageSettings.model_validate(content.get("storage", {}))
+    except (FileNotFoundError, ValueError):
+        return StorageSettings()
 
 
 def _path(variable: str) -> Path | None:

@@ -31,7 +31,7 @@ def describe(produced: Produced, path: Path) -> dict[str, Any]:
     return metadata | {
         "reused": produced.outcome.reused,
         "seconds to make": manifest.duration_s,
-        "size": _size(sum(record.size for record in manifest.files.values())),
+        "size": size_in_words(sum(record.size for record in manifest.files.values())),
         "params": dg.MetadataValue.json(manifest.settings),
         "versions": dg.MetadataValue.json(manifest.versions),
     }
@@ -55,7 +55,7 @@ def _cell(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool) else "" if value is None else str(value)
 
 
-def _size(count: int) -> str:
+def size_in_words(count: int) -> str:
     """Bytes as people read them."""
     amount = float(count)
     for unit in ("B", "kB", "MB", "GB"):

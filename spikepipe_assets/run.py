@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +124,8 @@ def process(request: Request, console: Console) -> Finished:
         register(instance, entries)
         seconds = _materialize_all(request, store, entries, instance, terminal)
         outcomes = _outcomes(store, entries)
-        if not request.keep_scratch and not others_running(instance):
+        keep = request.keep_scratch or deployment.storage.keep.traces == "always"
+        if not keep and not others_running(instance):
             _clear_scratch(store, entries, outcomes)
     return Finished(entries, outcomes, seconds, found.unreadable)
 
@@ -151,19 +153,27 @@ def _materialize_all(
     for entry in entries:
         for probe in (*entry.probes, None):
             began = time.monotonic()
-            _materialize(request, store, entry, probe, instance, console)
+            materialize(request, store, entry, probe, instance, console)
             seconds[entry.session, probe] = time.monotonic() - began
     return seconds
 
 
-def _materialize(
+def materialize(
     request: Request,
     store: Store,
     entry: SessionEntry,
     probe: str | None,
     instance: dg.DagsterInstance,
     console: Console,
+    assets: Sequence[str] | None = None,
 ) -> None:
+    """Make the outputs of a recording job (or of a session) in this process and its children, with progress.
+
+    Parameters
+    ----------
+    assets : sequence of str, optional
+        These outputs only.
+    """
     partitions, key, job = (
         (SESSIONS, entry.session, SESSION_JOB)
         if probe is None
@@ -179,17 +189,32 @@ def _materialize(
         **({RECOMPUTE_TAG: "true"} if request.recompute else {}),
     }
     label = entry.session if probe is None else f"{entry.session} / {probe}"
-    in_process = not request.recompute and _all_current(request.deployment, store, entry, probe)
+    in_process = not request.recompute and _all_current(request.deployment, store, entry, probe, assets)
     with RunProgress(instance, (INVOCATION_TAG, invocation), label, console):
         if in_process:
             _job(job).execute_in_process(
-                instance=instance, partition_key=key, tags=tags, run_config=QUIET, raise_on_error=False
+                instance=instance,
+                partition_key=key,
+                tags=tags,
+                run_config=QUIET,
+                raise_on_error=False,
+                asset_selection=_keys(assets),
             )
         else:
-            _execute(job, tags, instance, request.deployment)
+            _execute(job, tags, instance, request.deployment, assets)
 
 
-def _execute(job: str, tags: dict[str, str], instance: dg.DagsterInstance, deployment: Deployment) -> None:
+def _keys(assets: Sequence[str] | None) -> list[dg.AssetKey] | None:
+    return None if assets is None else [dg.AssetKey(name) for name in assets]
+
+
+def _execute(
+    job: str,
+    tags: dict[str, str],
+    instance: dg.DagsterInstance,
+    deployment: Deployment,
+    assets: Sequence[str] | None,
+) -> None:
     """Run a job with a process for each step.
 
     Raises
@@ -203,6 +228,7 @@ def _execute(job: str, tags: dict[str, str], instance: dg.DagsterInstance, deplo
         tags=tags,
         run_config=QUIET,
         raise_on_error=False,
+        asset_selection=_keys(assets),
     ) as result:
         run = instance.get_run_by_id(result.run_id)
     assert run is not None, "the run has just been executed"
@@ -213,7 +239,13 @@ def _execute(job: str, tags: dict[str, str], instance: dg.DagsterInstance, deplo
         record_lost_steps(instance, run, deployment)
 
 
-def _all_current(deployment: Deployment, store: Store, entry: SessionEntry, probe: str | None) -> bool:
+def _all_current(
+    deployment: Deployment,
+    store: Store,
+    entry: SessionEntry,
+    probe: str | None,
+    assets: Sequence[str] | None,
+) -> bool:
     """Whether there is nothing to make: then a process for each step would be waste."""
     work = Work(
         store=store,
@@ -222,7 +254,11 @@ def _all_current(deployment: Deployment, store: Store, entry: SessionEntry, prob
         params=deployment.effective_params(entry),
         stages=STAGES,
     )
-    wanted = [stage for stage in STAGES.values() if (stage.scope == "probe") == (probe is not None)]
+    wanted = [
+        stage
+        for stage in STAGES.values()
+        if (stage.scope == "probe") == (probe is not None) and (assets is None or stage.name in assets)
+    ]
     try:
         return all(is_current(stage, work) for stage in wanted)
     except (SpikepipeError, OSError):

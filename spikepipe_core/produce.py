@@ -145,15 +145,52 @@ def _make_or_reuse(attempt: _Attempt, *, recompute: bool) -> Produced:
     work.store.results.recover(work.ref(stage.name))
     inputs = input_versions(stage, work)
     expected = expected_version(stage, work, inputs)
-    found = None if recompute else work.manifest(stage.name)
+    found = None if recompute else (work.manifest(stage.name) or released(stage.name, work))
     if found is not None and found.data_version == expected:
-        work.say(f"{stage.name}: up to date, reused")
+        gone = f"; its files were removed on {found.released:%Y-%m-%d} to save room" if found.released else ""
+        work.say(f"{stage.name}: up to date, reused{gone}")
         verdict: Verdict = "skipped" if found.empty else "ok"
         reason = found.empty or found.summary.get("result", "reused")
         return Produced(attempt.record(verdict, reason, reused=True, data_version=expected), found)
+    if _bring_back(attempt):
+        inputs = input_versions(stage, work)
+        expected = expected_version(stage, work, inputs)
     manifest, built = _build(stage, work, inputs, expected)
     verdict = "skipped" if built.empty else "ok"
     return Produced(attempt.record(verdict, built.reason, data_version=expected), manifest)
+
+
+def released(name: str, work: Work) -> Manifest | None:
+    """The manifest of an output whose files were removed to save room, else None."""
+    manifest = work.store.results.read_manifest(work.ref(name))
+    return manifest if manifest is not None and manifest.released else None
+
+
+def _bring_back(attempt: _Attempt) -> bool:
+    """Make again what was removed to save room, as far as this output may read it; whether there was anything.
+
+    A stage may read any output above it, not just those it names as inputs.
+    """
+    stage, work = attempt.stage, attempt.work
+    found = False
+    for one in [work] if work.job else [work.of(job) for job in work.entry.jobs]:
+        for name in ancestors(stage, one):
+            if released(name, one):
+                work.say(
+                    f"{name}: its files were removed to save room; {stage.name} needs them, they are made again"
+                )
+                produce(one.stages[name], one, recompute=True, context=attempt.context)
+                found = True
+    return found
+
+
+def ancestors(stage: Stage, work: Work) -> list[str]:
+    """Names of the probe's stages above another one, in the order of the graph, under these params."""
+    above = set(stage.inputs(work.params))
+    for other in reversed(list(work.stages.values())):
+        if other.name in above:
+            above |= set(other.inputs(work.params))
+    return [name for name, other in work.stages.items() if name in above and other.scope == "probe"]
 
 
 def _skipped(attempt: _Attempt, reason: str, because_of: str | None = None) -> Produced:
@@ -177,7 +214,7 @@ def is_current(stage: Stage, work: Work) -> bool:
         inputs = input_versions(stage, work)
     except (_InputSkipped, SkippedByRule, MissingInputError):
         return False
-    found = work.manifest(stage.name)
+    found = work.manifest(stage.name) or released(stage.name, work)
     return found is not None and found.data_version == expected_version(stage, work, inputs)
 
 
@@ -202,7 +239,7 @@ def input_versions(stage: Stage, work: Work) -> dict[str, str]:
 
 def _input_version(name: str, work: Work) -> str:
     """Data version of one input of one recording job."""
-    manifest = work.manifest(name)
+    manifest = work.manifest(name) or released(name, work)
     probe = work.recording_job.probe
     last = work.store.ledger.read(work.entry.session_folder, work.entry.session, probe, name)
     if last is not None and last.outcome == "skipped" and last.data_version is None:

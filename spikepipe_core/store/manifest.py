@@ -51,6 +51,10 @@ class Manifest(BaseModel):
     summary: dict[str, Any] = Field(default_factory=dict, description="Numbers and tables people look at.")
     pictures: dict[str, str] = Field(default_factory=dict, description="Title to a small PNG, base64.")
     files: dict[str, FileRecord] = Field(default_factory=dict, description="'.' for a single file.")
+    released: datetime | None = Field(
+        default=None,
+        description="When the files were removed to save room. They are made again when something needs them.",
+    )
 
 
 def record_files(path: Path) -> dict[str, FileRecord]:

@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -76,9 +77,10 @@ class Area:
         return self.root / ref.session_folder / ref.path
 
     def manifest(self, ref: OutputRef) -> Manifest | None:
-        """The output's manifest if it is published and verifies, else None."""
+        """The output's manifest if it is published, verifies and has its files, else None."""
         manifest = self.read_manifest(ref)
-        return None if manifest is None or self.damage(ref, manifest) else manifest
+        absent = manifest is None or manifest.released or self.damage(ref, manifest)
+        return None if absent else manifest
 
     def read_manifest(self, ref: OutputRef) -> Manifest | None:
         """The output's manifest as it was published, without a look at the files."""
@@ -99,7 +101,7 @@ class Area:
 
     def damage(self, ref: OutputRef, manifest: Manifest, *, thorough: bool = False) -> str | None:
         """What is wrong with a published output, in words; None if all is well."""
-        if manifest.empty is not None:
+        if manifest.empty is not None or manifest.released is not None:
             return None
         return verify_files(self.path(ref), manifest.files, thorough=thorough)
 
@@ -178,9 +180,40 @@ class Area:
         if manifest.empty is None and published.exists():
             published.rename(final.with_name(f".old-{uuid.uuid4().hex[:8]}-{final.name}"))
         self._manifest_path(ref).unlink()
-        for leftover in self._leftovers(ref):
+        for leftover in self.leftovers(ref):
             remove(leftover)
         return True
+
+    def release(self, ref: OutputRef) -> bool:
+        """Remove the files of a published output, under its lock, and keep its manifest: it can be made again.
+
+        Returns
+        -------
+        bool
+            Whether there were any.
+        """
+        self.recover(ref)
+        manifest = self.read_manifest(ref)
+        if manifest is None or manifest.empty is not None or manifest.released is not None:
+            return False
+        released = manifest.model_copy(update={"released": datetime.now(UTC)})
+        write_json(self._manifest_path(ref), released.model_dump(mode="json"))
+        self._put_aside(ref, self.root / ref.session_folder / manifest.path)
+        return True
+
+    def discard(self, ref: OutputRef) -> None:
+        """Remove an output and its manifest, under its lock, in whatever state they are."""
+        if not self.withdraw(ref):
+            self._put_aside(ref, self.path(ref))
+            self._manifest_path(ref).unlink(missing_ok=True)
+
+    def _put_aside(self, ref: OutputRef, published: Path) -> None:
+        """Remove what lies at a path all at once, as far as anybody can see."""
+        final = self.path(ref)
+        if published.exists():
+            published.rename(final.with_name(f".old-{uuid.uuid4().hex[:8]}-{final.name}"))
+        for leftover in self.leftovers(ref):
+            remove(leftover)
 
     def recover(self, ref: OutputRef) -> None:
         """Finish what was committed and remove what was not, under the output's lock."""
@@ -188,7 +221,7 @@ class Area:
         sweep(manifests, f"{_escape(ref.name)}.*")
         for record in sorted(manifests.glob(f"{_escape(ref.name)}.commit-*.json")):
             self._roll_forward(ref, record)
-        for leftover in self._leftovers(ref):
+        for leftover in self.leftovers(ref):
             remove(leftover)
 
     def _roll_forward(self, ref: OutputRef, record: Path) -> None:
@@ -209,10 +242,11 @@ class Area:
             remove(self.root / ref.session_folder / previous.path)
         record.replace(manifest_path)
         sync_folder(manifest_path.parent)
-        for leftover in self._leftovers(ref):
+        for leftover in self.leftovers(ref):
             remove(leftover)
 
-    def _leftovers(self, ref: OutputRef) -> list[Path]:
+    def leftovers(self, ref: OutputRef) -> list[Path]:
+        """What interrupted writers of an output left beside it."""
         final = self.path(ref)
         pattern = re.compile(rf"\.(tmp|old)-[0-9a-f]{{8}}-{re.escape(final.name)}")
         if not final.parent.is_dir():
