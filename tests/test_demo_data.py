@@ -188,8 +188,7 @@ def test_ground_truth_of_something_else_is_refused(tmp_path):
 
 # --- every format -------------------------------------------------------------------------------------------
 
-NOT_READ_YET = {"nwb-zarr"}
-OTHERS = [name for name in FORMATS if name != "spikeglx" and name not in NOT_READ_YET]
+OTHERS = [name for name in FORMATS if name != "spikeglx"]
 TINY = {"probes": 2, "seconds": 1.0, "channels": (16, 12)}
 
 
