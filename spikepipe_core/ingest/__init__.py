@@ -92,6 +92,7 @@ def identity(job: RecordingJob, data_root: Path) -> dict[str, Any]:
     """
     # What is told about the signal but does not change it must not call for a new sorting.
     told = {"files", "board_files", "kind", "kind_reason", "probe_model", "remarks", "outside_allowed"}
+    told |= {"lfp_problem"}
     load = job.model_dump(mode="json", exclude=told)
     return {
         "raw": fingerprint(job, data_root),

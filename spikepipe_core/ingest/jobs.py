@@ -66,6 +66,11 @@ class RecordingJob(BaseModel):
     lfp_stream: str | None = Field(
         default=None, description="Name of the companion LFP stream, None if there is none."
     )
+    lfp_problem: str | None = Field(
+        default=None,
+        description="Why the probe has no LFP though its AP band is high-passed: the LFP band is damaged, or was not"
+        " saved; None: nothing is missing.",
+    )
     board_files: tuple[str, ...] = Field(
         default=(),
         description="Raw files of other boards with the same sync line (NI-DAQ): they decide nothing but the clock"
@@ -161,6 +166,8 @@ class FoundSegment:
         Why it cannot be loaded, and the remedy.
     remarks : tuple of str
         What a person should know of it though it can be loaded.
+    lfp_problem : str or None
+        Why its LFP band cannot be used, where the probe acquires one; the rest of it can be.
     board_files : tuple of str
         Raw files of other boards with the same sync line.
     """
@@ -172,6 +179,7 @@ class FoundSegment:
     problem: str | None = None
     board_files: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    lfp_problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -324,6 +332,10 @@ def _jobs_of_stretch(
     durations = [segment.duration for segment in segments]
     known = [duration for duration in durations if duration is not None]
     problems = [segment.problem for segment in segments if segment.problem]
+    lfp_problem = (
+        " ".join(_all((segment.lfp_problem,) for segment in segments if segment.lfp_problem)) or None
+    )
+    remarks = _all(segment.remarks for segment in segments)
     return [
         RecordingJob(
             session=session,
@@ -340,13 +352,14 @@ def _jobs_of_stretch(
             kind=stream.kind,
             kind_reason=stream.kind_reason,
             probe_model=stream.probe_model,
-            lfp_stream=stream.lfp_stream,
+            lfp_stream=None if lfp_problem else stream.lfp_stream,
+            lfp_problem=lfp_problem,
             board_files=_all(segment.board_files for segment in segments),
             num_channels=channels,
             sampling_frequency=stream.sampling_frequency,
             duration=sum(known) if len(known) == len(durations) else None,
             problem=" ".join(dict.fromkeys(problems)) or None,
-            remarks=_all(segment.remarks for segment in segments),
+            remarks=(*remarks, f"no LFP: {lfp_problem}") if lfp_problem else remarks,
         )
         for group, channels in (
             stream.groups.items() if split else [(None, sum(stream.groups.values()) or None)]

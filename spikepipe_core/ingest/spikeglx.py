@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +24,9 @@ from spikepipe_core.errors import BadDataError
 from spikepipe_core.ingest.base import Found
 from spikepipe_core.ingest.classification import StreamFacts, StreamKind, classify
 from spikepipe_core.ingest.clock import StreamClock
-from spikepipe_core.ingest.files import inside, relative, walk_files
+from spikepipe_core.ingest.files import relative, walk_files
 from spikepipe_core.ingest.jobs import FoundSegment, FoundStream, IgnoredStream, RecordingJob
-from spikepipe_core.ingest.neuropixels import annotate, channel_groups
+from spikepipe_core.ingest.neuropixels import annotate, channel_groups, shank_groups
 from spikepipe_core.ingest.shape import probe_model
 from spikepipe_core.ingest.spikeglx_files import (
     PROBE_FOLDER,
@@ -36,8 +35,17 @@ from spikepipe_core.ingest.spikeglx_files import (
     FilePair,
     binary_layout,
     find_pairs,
+    name_in_meta,
     parse_name,
     read_meta,
+)
+from spikepipe_core.ingest.spikeglx_probe import (
+    keeps_low_frequencies,
+    microvolts_per_bit,
+    read_lfp_probe,
+    read_probe,
+    refuse_mismatch,
+    was_shifted_by_catgt,
 )
 from spikepipe_core.ingest.spikeglx_sync import sync_clock
 
@@ -49,13 +57,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SpikeGLXReader"]
 
-# Where .meta files do not say it (before 2020): the positive range of the 10-bit converters of Neuropixels
-# 1.0 and of the 14-bit ones of 2.0; https://billkarsh.github.io/SpikeGLX/Sgl_help/Metadata_30.html
-# (imMaxInt).
-_DEFAULT_MAX_INT = {10: 512, 14: 8192}
-
-# Keys that change from file to file and say nothing of the probe.
-_NOT_OF_PROBE = ("file", "firstSample", "imErrFlags", "userNotes")
+# More than the bands of one probe ever differ by.
+_BANDS_DIFFER_S = 0.5
 
 
 class SpikeGLXReader:
@@ -64,13 +67,16 @@ class SpikeGLXReader:
     name = "spikeglx"
 
     def detect(self, folder: Path) -> str | None:
-        """Recognise the folder by a file such as ``mouse_g0_t0.imec0.ap.meta``."""
+        """Recognise the folder by a file such as ``mouse_g0_t0.imec0.ap.meta``, or by what a renamed one says."""
+        renamed = []
         for path in walk_files(folder):
             if path.suffix in (".meta", ".bin"):
                 name = parse_name(path.stem)
                 if name is not None and name.device.startswith("imec"):
                     return f"SpikeGLX file {path.name}"
-        return None
+                renamed += [path] if name is None and path.suffix == ".meta" else []
+        found = next((path for path in renamed if _is_of_probe(path, folder)), None)
+        return None if found is None else f"SpikeGLX metadata in {found.name}"
 
     def find(self, folder: Path, root: Path, params: JobDispatchParams) -> Found:
         """Find the AP band of every probe, with its LF companion."""
@@ -96,7 +102,12 @@ class SpikeGLXReader:
         """Open the LF band of a job, None if the probe wrote none."""
         if job.lfp_stream is None:
             return None
-        return _open(job.source, "lf", job.lfp_stream, root)
+        lfp = _open(job.source, "lf", job.lfp_stream, root)
+        shanks = lfp.get_probe().shank_ids
+        if shanks is not None:  # of which the LF band may have fewer
+            groups = shank_groups(_band_probe(_pair(root / str(job.source[0]["ap"])), job.source[0], root))
+            lfp.set_channel_groups([groups[str(shank)] for shank in shanks])
+        return lfp
 
     def clocks(self, job: RecordingJob, segment: int, root: Path) -> dict[str, StreamClock]:
         """Pulses of the sync line, in the AP band and in the boards' files of the same gate and trigger."""
@@ -108,6 +119,15 @@ class SpikeGLXReader:
                 metas[pair.name.stream] = pair.meta
         clocks = {stream: sync_clock(meta, root) for stream, meta in metas.items()}
         return {stream: clock for stream, clock in clocks.items() if clock is not None}
+
+
+def _is_of_probe(meta: Path, root: Path) -> bool:
+    """Whether a file of another name holds the metadata of a probe's signal."""
+    try:
+        name = name_in_meta(meta, root)
+    except BadDataError:
+        return False
+    return name is not None and name.device.startswith("imec")
 
 
 # --- from files to streams ----------------------------------------------------------------------------------
@@ -225,7 +245,7 @@ def _stream(
     stretches: list[tuple[int, int]],
     root: Path,
 ) -> FoundStream:
-    segments, has_lf = [], False
+    segments: list[FoundSegment] = []
     groups: dict[str, int] = {}
     facts = StreamFacts(f"{device}.ap")
     model = None
@@ -235,7 +255,6 @@ def _stream(
         lf = [pair for pair in here if pair.name.band == "lf"]
         if not ap:
             continue
-        has_lf = has_lf or bool(lf)
         segment, layout, probe = _segment(number, ap, lf, root)
         beside = [pair for pair in boards if _is_beside(pair, ap[0])]
         files = tuple(relative(path, root) for pair in beside for path in (pair.binary, pair.meta))
@@ -246,7 +265,7 @@ def _stream(
                 facts,
                 sampling_frequency=layout.sampling_frequency,
                 has_geometry=True,
-                keeps_low_frequencies=_has_one_band(read_meta(ap[0].meta, root)),
+                keeps_low_frequencies=keeps_low_frequencies(read_meta(ap[0].meta, root), probe),
             )
     found = classify(facts)
     return FoundStream(
@@ -256,7 +275,7 @@ def _stream(
         probe=device,
         segments=tuple(segments),
         groups=groups,
-        lfp_stream=f"{device}.lf" if has_lf else None,
+        lfp_stream=f"{device}.lf" if any("lf" in segment.source for segment in segments) else None,
         sampling_frequency=facts.sampling_frequency,
         kind=found.kind,
         kind_reason=found.reason,
@@ -275,32 +294,61 @@ def _is_beside(board: FilePair, pair: FilePair) -> bool:
     )
 
 
-def _has_one_band(meta: dict[str, str]) -> bool | None:
-    """Whether the probe acquires no LF band beside the AP one; None if the metadata do not say."""
-    counts = meta.get("acqApLfSy", "").split(",")
-    return counts[1].strip() == "0" if len(counts) == 3 else None
-
-
 def _segment(
     number: int, ap: list[FilePair], lf: list[FilePair], root: Path
 ) -> tuple[FoundSegment, BinaryLayout | None, Probe | None]:
     """Check one stretch of a probe; what is wrong with it is said, not raised."""
     source: dict[str, Any] = {"ap": relative(ap[0].binary, root)}
-    if lf:
-        source["lf"] = relative(lf[0].binary, root)
-    layout = probe = problem = None
+    layout = probe = problem = lfp_problem = None
+    remarks: tuple[str, ...] = ()
     try:
         _refuse_copies(ap)
-        _refuse_copies(lf)
         layout = _layout(ap[0], root)
-        probe = _probe(ap[0], layout, root)
-        if lf:
-            _refuse_mismatch(lf[0], probe, _layout(lf[0], root))
+        probe = read_probe(ap[0], root)
+        refuse_mismatch(ap[0], probe, layout)
+        remarks = _unfinished(ap[0], root)
+        lfp_problem = _lfp_problem(ap[0], lf, layout, probe, root)
     except BadDataError as error:
         problem = str(error)
-    files = tuple(relative(path, root) for pair in (*ap, *lf) for path in (pair.binary, pair.meta))
+    used = ap
+    if lf and lfp_problem is None:
+        source["lf"] = relative(lf[0].binary, root)
+        used = [*ap, *lf]
+    files = tuple(relative(path, root) for pair in used for path in (pair.binary, pair.meta))
     duration = None if layout is None else layout.duration
-    return FoundSegment(number, source, files, duration, problem), layout, probe
+    return FoundSegment(number, source, files, duration, problem, (), remarks, lfp_problem), layout, probe
+
+
+def _lfp_problem(
+    ap: FilePair, lf: list[FilePair], layout: BinaryLayout, probe: Probe, root: Path
+) -> str | None:
+    """Why the LF band of a probe that acquires one cannot be used: that costs the LFP, not the spikes."""
+    if not lf:
+        if keeps_low_frequencies(read_meta(ap.meta, root), probe) is not False:
+            return None
+        return f"no LF file was saved beside {ap.binary.name}, whose AP band is high-passed"
+    try:
+        _refuse_copies(lf)
+        found = _layout(lf[0], root)
+        of_lf = read_lfp_probe(lf[0], ap, root)
+        refuse_mismatch(lf[0], of_lf, found)
+        microvolts_per_bit(lf[0], read_meta(lf[0].meta, root), "lf", of_lf)
+    except BadDataError as error:
+        return str(error)
+    if abs(found.duration - layout.duration) > _BANDS_DIFFER_S:
+        lengths = f"{found.duration:.1f} s, but {ap.binary.name} {layout.duration:.1f} s"
+        return f"{lf[0].binary} lasts {lengths}. Copy it again."
+    return None
+
+
+def _unfinished(ap: FilePair, root: Path) -> tuple[str, ...]:
+    """What to tell of a file that SpikeGLX had not finished when it was copied, or when it crashed."""
+    if "fileSizeBytes" in read_meta(ap.meta, root):
+        return ()
+    return (
+        f"{ap.binary.name} was not finished by SpikeGLX ({ap.meta.name} has no fileSizeBytes): copied during the "
+        "acquisition, or cut short by a crash; its whole samples are used",
+    )
 
 
 def _refuse_copies(pairs: list[FilePair]) -> None:
@@ -323,7 +371,6 @@ def _open(source: tuple[dict[str, Any], ...], band: str, stream: str, root: Path
     import spikeinterface.core as si
 
     pairs = [_pair(root / str(segment[band])) for segment in source if band in segment]
-    geometries = [_pair(root / str(segment["ap"])) for segment in source]
     if len(pairs) != len(source):
         raise BadDataError(
             f"The {band} band of {stream} is missing for some segments: "
@@ -332,8 +379,9 @@ def _open(source: tuple[dict[str, Any], ...], band: str, stream: str, root: Path
         )
     metas = [read_meta(pair.meta, root) for pair in pairs]
     layouts = [binary_layout(pair, meta, root) for pair, meta in zip(pairs, metas, strict=True)]
-    _refuse_different(pairs, layouts)
-    probe = _probe(geometries[0], layouts[0], root)
+    probes = [_band_probe(pair, segment, root) for pair, segment in zip(pairs, source, strict=True)]
+    _refuse_different(pairs, layouts, probes)
+    probe = probes[0]
     ids = _channel_ids(stream, band, metas[0], layouts[0])
     whole = si.BinaryRecordingExtractor(
         file_paths=[str(pair.binary) for pair in pairs],
@@ -342,12 +390,12 @@ def _open(source: tuple[dict[str, Any], ...], band: str, stream: str, root: Path
         num_channels=layouts[0].num_channels,
         channel_ids=ids,
         t_starts=[layout.first_sample / layout.sampling_frequency for layout in layouts],
-        gain_to_uV=_padded(_gains(pairs[0], metas[0], band, probe), len(ids)),
+        gain_to_uV=_padded(microvolts_per_bit(pairs[0], metas[0], band, probe), len(ids)),
         offset_to_uV=np.zeros(len(ids)),
     )
     recording = whole.select_channels(ids[: layouts[0].num_neural])
     recording.set_probe(deepcopy(probe), group_mode="auto" if probe.shank_ids is None else "by_shank")
-    annotate(recording, probe, stream, is_shifted=_shifted_by_catgt(metas[0]))
+    annotate(recording, probe, stream, is_shifted=was_shifted_by_catgt(metas[0]))
     return recording
 
 
@@ -358,8 +406,15 @@ def _pair(binary: Path) -> FilePair:
     return FilePair(name, binary, binary.with_suffix(".meta"))
 
 
-def _refuse_different(pairs: list[FilePair], layouts: list[BinaryLayout]) -> None:
-    for pair, layout in zip(pairs, layouts, strict=True):
+def _band_probe(pair: FilePair, segment: dict[str, Any], root: Path) -> Probe:
+    ap = _pair(root / str(segment["ap"]))
+    probe = read_lfp_probe(pair, ap, root) if pair.name.band == "lf" else read_probe(ap, root)
+    refuse_mismatch(pair, probe, _layout(pair, root))
+    return probe
+
+
+def _refuse_different(pairs: list[FilePair], layouts: list[BinaryLayout], probes: list[Probe]) -> None:
+    for pair, layout, probe in zip(pairs, layouts, probes, strict=True):
         same = (layout.num_channels, layout.sampling_frequency) == (
             layouts[0].num_channels,
             layouts[0].sampling_frequency,
@@ -370,45 +425,11 @@ def _refuse_different(pairs: list[FilePair], layouts: list[BinaryLayout]) -> Non
                 f"be joined to {pairs[0].binary} ({layouts[0].num_channels} at "
                 f"{layouts[0].sampling_frequency}). Set job_dispatch.split_segments to true."
             )
-
-
-def _probe(pair: FilePair, layout: BinaryLayout, root: Path) -> Probe:
-    """The geometry in the metadata, its contacts in the order of the channels in the file; not to be changed."""
-    described = read_meta(pair.meta, root).items()
-    kept = frozenset((key, value) for key, value in described if not key.startswith(_NOT_OF_PROBE))
-    try:
-        probe = _parsed_probe(_ProbeMeta(kept, inside(pair.meta, root)))
-    except Exception as error:  # the parser fails in many ways on what it does not know
-        raise BadDataError(
-            f"{pair.meta} gives no probe geometry ({type(error).__name__}: {error}). Check imDatPrb_pn, "
-            "imroTbl and snsSaveChanSubset in it; without them the positions of the electrodes are not known."
-        ) from error
-    _refuse_mismatch(pair, probe, layout)
-    return probe
-
-
-@dataclass(frozen=True)
-class _ProbeMeta:
-    """What a metadata file says of the probe; files that say the same are equal, wherever they lie."""
-
-    described: frozenset[tuple[str, str]]
-    path: Path = field(compare=False)
-
-
-@lru_cache(maxsize=256)
-def _parsed_probe(meta: _ProbeMeta) -> Probe:
-    """Parsing takes most of the time of a scan, and labs record hundreds of sessions with the same settings."""
-    import probeinterface
-
-    return probeinterface.read_spikeglx(meta.path)
-
-
-def _refuse_mismatch(pair: FilePair, probe: Probe, layout: BinaryLayout) -> None:
-    if probe.get_contact_count() != layout.num_neural:
-        raise BadDataError(
-            f"{pair.meta} describes {probe.get_contact_count()} electrodes, but {layout.num_neural} "
-            "channels were saved. Check imroTbl, snsSaveChanSubset and snsApLfSy in it."
-        )
+        if not np.array_equal(probe.contact_positions, probes[0].contact_positions):
+            raise BadDataError(
+                f"{pair.binary} was recorded from other electrodes of the probe than {pairs[0].binary}: they cannot be "
+                "joined. Set job_dispatch.split_segments to true."
+            )
 
 
 def _channel_ids(stream: str, band: str, meta: dict[str, str], layout: BinaryLayout) -> list[str]:
@@ -419,42 +440,6 @@ def _channel_ids(stream: str, band: str, meta: dict[str, str], layout: BinaryLay
     return [f"{stream}#{name}" for name in names[: layout.num_channels]]
 
 
-def _gains(pair: FilePair, meta: dict[str, str], band: str, probe: Probe) -> np.ndarray:
-    """Microvolts per bit of each electrode: input range / positive steps / amplifier gain.
-
-    https://billkarsh.github.io/SpikeGLX/Sgl_help/Metadata_30.html, section "Volts". The amplifier gain is
-    per channel where the probe lets one set it (Neuropixels 1.0), else one for the probe. (Neo 0.14 takes
-    the gains of the first n channels when n channels were saved, whichever those are.)
-    """
-    of_contacts = probe.contact_annotations.get(f"{band}_gains")
-    amplifier = probe.annotations.get(f"{band}_gain") if of_contacts is None else of_contacts
-    fixed = meta.get(f"imChan0{band}Gain")
-    try:
-        volts = float(meta["imAiRangeMax"])
-        bits = probe.annotations.get("adc_bit_depth")
-        steps = float(meta["imMaxInt"]) if "imMaxInt" in meta else _DEFAULT_MAX_INT[bits]
-        gains = np.asarray(fixed if fixed is not None else amplifier, dtype=float)
-    except (KeyError, TypeError, ValueError):
-        gains = np.array(np.nan)
-        volts = steps = np.nan
-    microvolts = np.broadcast_to(1e6 * volts / steps / gains, probe.get_contact_count())
-    if not np.all(np.isfinite(microvolts)) or np.any(microvolts <= 0):
-        raise BadDataError(
-            f"{pair.meta} does not say how many volts a step is (imAiRangeMax={meta.get('imAiRangeMax')}, "
-            f"imMaxInt={meta.get('imMaxInt')}, {band} gain={amplifier}). Correct these keys."
-        )
-    return microvolts
-
-
 def _padded(gains: np.ndarray, length: int) -> np.ndarray:
     """Gains for all channels of the file; SYNC, which is no voltage, gets 1."""
     return np.concatenate([gains, np.ones(length - len(gains))])
-
-
-def _shifted_by_catgt(meta: dict[str, str]) -> bool:
-    """Whether CatGT has undone the sampling offsets already, which it does unless told not to.
-
-    https://billkarsh.github.io/SpikeGLX/help/catgt_tshift/catgt_tshift.html
-    """
-    commands = [value for key, value in meta.items() if key.startswith("catGTCmdline")]
-    return any("-no_tshift" not in command for command in commands)

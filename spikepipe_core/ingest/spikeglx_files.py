@@ -6,6 +6,7 @@ https://billkarsh.github.io/SpikeGLX/Sgl_help/Metadata_30.html.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
@@ -13,7 +14,7 @@ from pathlib import Path, PureWindowsPath
 from spikepipe_core.errors import BadDataError
 from spikepipe_core.ingest.files import inside, read_small, walk_files
 
-__all__ = ["FileName", "FilePair", "binary_layout", "find_pairs", "parse_name", "read_meta"]
+__all__ = ["FileName", "FilePair", "binary_layout", "find_pairs", "name_in_meta", "parse_name", "read_meta"]
 
 SAMPLE_BYTES = 2  # int16, always
 PROBE_FOLDER = re.compile(r"_imec\d*$")
@@ -96,7 +97,7 @@ def find_pairs(folder: Path, root: Path) -> tuple[list[FilePair], list[tuple[Pat
     for stem, endings in sorted(stems.items()):
         binary, meta = stem.with_name(stem.name + ".bin"), stem.with_name(stem.name + ".meta")
         try:
-            name = parse_name(stem.name) or (_name_in_meta(meta, root) if ".meta" in endings else None)
+            name = parse_name(stem.name) or (name_in_meta(meta, root) if ".meta" in endings else None)
         except BadDataError as error:
             passed_over.append((meta, str(error)))
             continue
@@ -107,7 +108,14 @@ def find_pairs(folder: Path, root: Path) -> tuple[list[FilePair], list[tuple[Pat
     return pairs, passed_over
 
 
-def _name_in_meta(meta: Path, root: Path) -> FileName | None:
+def name_in_meta(meta: Path, root: Path) -> FileName | None:
+    """The name that SpikeGLX gave the binary, for a pair that was renamed.
+
+    Raises
+    ------
+    BadDataError
+        As `read_meta`.
+    """
     original = read_meta(meta, root).get("fileName", "")
     return parse_name(PureWindowsPath(original).stem)
 
@@ -176,7 +184,7 @@ def binary_layout(pair: FilePair, meta: dict[str, str], root: Path) -> BinaryLay
             f"{pair.name.band} channel. Save at least one electrode, or take the file out of the data folder."
         )
     frequency = _number(pair.meta, meta, "imSampRate", float)
-    if frequency <= 0:
+    if not math.isfinite(frequency) or frequency <= 0:
         raise BadDataError(f"{pair.meta}: imSampRate={frequency} is no sampling rate in Hz. Correct it.")
     return BinaryLayout(
         num_channels=channels,
@@ -211,9 +219,10 @@ def _checked_size(pair: FilePair, meta: dict[str, str], root: Path) -> int:
         raise BadDataError(f"{pair.binary} is missing, though {pair.meta.name} is there. {remedy}")
     found = pair.binary.stat().st_size
     frame = SAMPLE_BYTES * int(meta["nSavedChans"])
-    # A run that was cut short by a crash has no fileSizeBytes: then whole frames are all one can ask for.
-    expected = _number(pair.meta, meta, "fileSizeBytes", int) if "fileSizeBytes" in meta else found
-    if found != expected or found == 0 or found % frame:
+    if "fileSizeBytes" not in meta and found >= frame:  # the run was going on, or was cut short by a crash
+        return found
+    expected = _number(pair.meta, meta, "fileSizeBytes", int) if "fileSizeBytes" in meta else frame
+    if found != expected or found % frame:
         raise BadDataError(
             f"{pair.binary} has {found} bytes, but {pair.meta.name} says {expected} bytes in frames of "
             f"{frame}. Copy the file again from the acquisition; if it really was cut short there, cut it "

@@ -4,7 +4,8 @@ A probe with an LFP band of its own (Neuropixels 1.0) gives that band; for a wid
 to `lfp.sampling_rate` and limited to the band `lfp.filter`. Then, in this order: for a probe through agar the median
 of the channels above the tissue is subtracted; every `lfp_spatial_factor`-th channel of a shank is kept, counted by
 depth; one sample in `lfp_temporal_factor` is kept, behind an anti-aliasing filter; a high-pass at
-`lfp_highpass_freq_min` is applied. All filters are zero-phase, so times need no correction; the times of the samples
+`lfp_highpass_freq_min` is applied. A probe whose own LFP band is damaged or was not saved has no LFP: its AP band holds
+no low frequencies. All filters are zero-phase, so times need no correction; the times of the samples
 that are kept are those of the raw recording. Values stay integers of the raw gain (uV).
 
 Settings that decide: `nwb.ecephys`, without `backend` and `write_raw`.
@@ -391,6 +392,8 @@ def build(work: Work) -> Built:
     if not params.write_lfp:
         return Built(reason="not computed: nwb.ecephys.write_lfp is false", empty=True)
     job, band = work.recording_job, load_lfp_band(work)
+    if job.lfp_problem:
+        return Built(reason=f"no LFP: {job.lfp_problem}", empty=True)
     resampled = work.scratch.path(work.scratch_ref("lfp"))
     remove(resampled)
     work.say("from the LFP band" if band is not None else "resampled from the wide band")
@@ -428,7 +431,7 @@ def _settings(params: Params) -> dict[str, Any]:
 
 STAGE = Stage(
     name="lfp",
-    version="1",
+    version="2",
     section="nwb.ecephys",
     location="lfp/{name}.zarr",
     settings=_settings,
