@@ -214,3 +214,17 @@ def test_four_shanks_times_three_segments(tmp_path):
     assert set(keys(split_segments=False)) == {("mouse_g0", probe) for probe in groups}
     assert keys(split_segments=False, split_groups=False) == {("mouse_g0", "imec0"): channels - 1}
     assert sum(keys(split_segments=False).values()) == channels - 1
+
+
+def test_several_nwb_files_are_sessions_and_a_broken_one_stops_none(tmp_path):
+    file = write_demo_session(tmp_path / "out", probes=1, seconds=1, channels=8, format="nwb")
+    root = tmp_path / "root"
+    root.mkdir()
+    for name in ("monday", "tuesday"):
+        shutil.copy(file, root / f"{name}.nwb")
+    (root / "broken.nwb").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    found = discover(root, JobDispatchParams(multi_session=True))
+    assert [(job.session, job.probe) for job in found.jobs] == [("monday", "imec0"), ("tuesday", "imec0")]
+    assert [one.folder for one in found.unreadable] == ["broken.nwb"]
+    chosen = discover(root, JobDispatchParams(input="nwb", nwb_files="tuesday.nwb"))
+    assert [job.session for job in chosen.jobs] == ["tuesday"]
