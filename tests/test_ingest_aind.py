@@ -362,9 +362,11 @@ def test_a_broken_store_says_why_and_the_other_goes_on(copy, damage, said):
     assert load_recording(whole, copy).get_num_channels() == 4
 
 
-def test_a_broken_lfp_store_is_a_problem_of_its_probe(copy):
+def test_a_broken_lfp_store_costs_the_lfp_and_nothing_else(copy):
     shutil.rmtree(_compressed(copy) / LFP / "traces_seg0")
-    assert re.search(r"imec0-LFP\.zarr has no traces", _jobs(copy)[f"{copy.name}/imec0"].problem)
+    job = _jobs(copy)[f"{copy.name}/imec0"]
+    assert re.search(r"imec0-LFP\.zarr has no traces", job.lfp_problem)
+    assert load(job, copy).lfp is None
 
 
 def test_a_store_that_was_copied_in_part_is_not_read_as_zeros(copy):

@@ -951,7 +951,6 @@ def _no_gain(copy):
         (_times_are_no_numpy, r"timestamps\.npy cannot be read as a NumPy file"),
         (_times_are_pickled, r"timestamps\.npy cannot be read.*allow_pickle=False"),
         (_times_in_two_dimensions, r"timestamps\.npy holds float64 of shape \(60, 2\)"),
-        (_broken_lfp, r"ProbeA-LFP/continuous\.dat has 100 bytes"),
         (_link_out, r"leads out of the data folder"),
         (_unknown_model, r"model 'NP9999'.*probe_paths"),
         (_no_positions, r"gives no positions.*probe_paths"),
@@ -967,6 +966,14 @@ def test_a_broken_probe_says_why_and_the_other_goes_on(copy, damage, said):
         load(broken, copy)
     assert whole.problem is None
     assert load(whole, copy).recording.get_num_channels() == 384
+
+
+def test_a_broken_lfp_band_costs_the_lfp_and_nothing_else(copy):
+    _broken_lfp(copy)
+    job = _jobs(copy, split_groups=False)["session/ProbeA"]
+    assert job.problem is None
+    assert re.search(r"ProbeA-LFP/continuous\.dat has 100 bytes", job.lfp_problem)
+    assert load(job, copy).lfp is None
 
 
 def _oebin(copy: Path) -> Path:

@@ -201,7 +201,8 @@ def test_onebox_and_docks(run):
         shutil.copy(meta, run / f"{name}.meta")
     found = discover(run, JobDispatchParams())
     assert [job.probe for job in found.jobs] == ["imec0", "imec12"]
-    assert [(one.kind, "OneBox" in one.reason) for one in found.ignored] == [("analog", True)] * 2
+    boards = [one for one in found.ignored if one.kind != "sync"]
+    assert [(one.kind, "OneBox" in one.reason) for one in boards] == [("analog", True)] * 2
 
 
 def test_a_part_of_the_lf_channels_keeps_their_positions(run):
@@ -311,3 +312,17 @@ def test_a_file_that_was_not_finished_gives_its_whole_samples(run):
     assert job.duration == pytest.approx(1000 / 30_000)
     assert "was not finished by SpikeGLX" in job.remarks[0]
     assert load_recording(job, run).get_num_samples() == 1000
+
+
+def test_the_outputs_say_that_there_is_no_lfp_and_why(run, make_work, tmp_path):
+    from spikepipe_core.produce import produce
+    from spikepipe_core.stages import lfp, recording
+
+    os.truncate(_files(run, "lf")[0], 100)
+    stages = {module.STAGE.name: module.STAGE for module in (recording, lfp)}
+    work = make_work(run, tmp_path / "results", stages=stages)
+    made = [produce(stage, work).outcome for stage in stages.values()]
+    assert [outcome.outcome for outcome in made] == ["ok", "skipped"]
+    assert made[0].reason.startswith("16 channels, 2.0 s at 30000 Hz; no LFP: ")
+    assert "imec0.lf.bin has 100 bytes" in made[1].reason
+    assert not work.store.results.path(work.ref("lfp")).exists()

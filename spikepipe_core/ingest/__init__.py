@@ -67,6 +67,8 @@ def load_recording(job: RecordingJob, data_root: Path) -> BaseRecording:
 def load_lfp(job: RecordingJob, data_root: Path) -> BaseRecording | None:
     """Open the probe's own LFP band, lazily; None if the acquisition wrote none for the job's electrodes."""
     _refuse_problem(job)
+    if job.lfp_stream is None:
+        return None
     with outside_allowed(job.outside_allowed):
         lfp = get_reader(job.reader).lfp(job, Path(data_root).resolve())
     if lfp is None or not shape.has_group(lfp, job.group):

@@ -178,23 +178,25 @@ def _find_compressed(
 def _segments(signal: Signal, session: CompressedSession, root: Path) -> tuple[FoundSegment, ...]:
     """One segment for each recording in the store, under the number that Open Ephys gave it."""
     store, own = signal.stream.folder, session.recordings_of(signal.stream)
-    bands = [one.stream for one in (signal, signal.lfp) if one is not None]
-    damaged = (stream.problem for stream in bands if isinstance(stream, StoredStream) and stream.problem)
-    problem = next(damaged, signal.problem)
+    problem = _damage(signal) or signal.problem
+    lfp_problem = None if signal.lfp is None else _damage(signal.lfp)
     source: dict[str, Any] = {"zarr": relative(store, root)}
     durations: list[float | None] = [None]
     try:
         rate = sampling_frequency(store, root)
         durations = [store_shape(store, i, root)[0] / rate for i in range(num_segments(store, root))]
-        source |= probe_files(signal, root)
+        source |= probe_files(replace(signal, lfp=None), root)
     except BadDataError as error:
         problem = problem or str(error)
     fits = len(own) == len(durations)
     numbers = [one.recording for one in own] if fits else range(1, len(durations) + 1)
     files = [store, *_beside(own)]
-    if signal.lfp is not None:
-        source["lfp"] = relative(signal.lfp.stream.folder, root)
-        files.append(signal.lfp.stream.folder)
+    if signal.lfp is not None and lfp_problem is None:
+        try:
+            source |= {**probe_files(signal, root), "lfp": relative(signal.lfp.stream.folder, root)}
+            files.append(signal.lfp.stream.folder)
+        except BadDataError as error:  # it costs the LFP, not the spikes
+            lfp_problem = str(error)
     return tuple(
         FoundSegment(
             number=number,
@@ -202,9 +204,15 @@ def _segments(signal: Signal, session: CompressedSession, root: Path) -> tuple[F
             files=tuple(relative(path, root) for path in files),
             duration=durations[index],
             problem=problem,
+            lfp_problem=lfp_problem,
         )
         for index, number in enumerate(numbers)
     )
+
+
+def _damage(signal: Signal) -> str | None:
+    """What is wrong with the store of a stream."""
+    return signal.stream.problem if isinstance(signal.stream, StoredStream) else None
 
 
 def _beside(recordings: list[RecordingFolder]) -> Iterator[Path]:

@@ -203,11 +203,12 @@ def _companion(wideband: _Signal, signals: list[_Signal]) -> _Signal | None:
         one
         for one in signals
         if one.series.found.kind == "LFP"
-        and one.series.problem is None
         and one.device == wideband.device
         and one.groups.keys() == wideband.groups.keys()
     ]
-    candidates.sort(key=lambda one: (one.groups != wideband.groups, one.series.path))
+    candidates.sort(
+        key=lambda one: (one.series.problem is not None, one.groups != wideband.groups, one.series.path)
+    )
     return candidates[0] if candidates else None
 
 
@@ -233,7 +234,8 @@ def _stream(
     source: dict[str, Any] = {"file": relative(path, root), "series": series.path}
     if signal.device is not None:
         source["device"] = signal.device
-    if lfp is not None:
+    lfp_problem = None if lfp is None else lfp.series.problem
+    if lfp is not None and lfp_problem is None:
         source["lfp_series"] = lfp.series.path
     segment = FoundSegment(
         number=1,
@@ -241,6 +243,7 @@ def _stream(
         files=(relative(path, root),),
         duration=series.num_samples / series.sampling_frequency,
         problem=series.problem or (None if split_groups else _no_common_frame(signal, path)),
+        lfp_problem=lfp_problem,
     )
     name = series.path.replace("/", "-")
     shared = len(series.device_names) > 1

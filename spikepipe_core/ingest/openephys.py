@@ -172,12 +172,18 @@ def found_stream(
     best = next((signal for signal in signals if signal.geometry is not None), signals[0])
     stream, geometry = best.stream, best.geometry
     lfp = next((signal.lfp for signal in signals if signal.lfp is not None), None)
+    missing = "no LFP stream was recorded, though there is one in other recordings of the probe"
     return FoundStream(
         folder=stream.recording.session,
         block=stream.recording.block,
         stream=stream.full_name,
         probe=names[stream],
-        segments=segments,
+        segments=tuple(
+            segment
+            if lfp is None or segment.lfp_problem or "lfp" in segment.source
+            else replace(segment, lfp_problem=missing)
+            for segment in segments
+        ),
         groups={} if geometry is None else channel_groups(geometry.probe),
         lfp_stream=None if lfp is None else lfp.stream.full_name,
         sampling_frequency=stream.sampling_frequency or None,
@@ -189,27 +195,31 @@ def found_stream(
 
 def _segment(signal: Signal, root: Path) -> FoundSegment:
     """Check the files of one recording of a probe; what is wrong with them is said, not raised."""
-    stream, problem, duration = signal.stream, signal.problem, None
+    stream, problem, lfp_problem, duration = signal.stream, signal.problem, None, None
     source: dict[str, Any] = {"stream": relative(stream.folder, root)}
     files = [stream.recording.path / OEBIN, stream.recording.settings, stream.recording.path / _SYNC_MESSAGES]
-    if signal.lfp is not None:
-        source["lfp"] = relative(signal.lfp.stream.folder, root)
     try:
         _require_gains(stream)
         layout = read_layout(stream, root)
         duration = layout.num_samples / stream.sampling_frequency
         files += layout.files
-        source |= probe_files(signal, root)
-        if signal.lfp is not None:
-            files += read_layout(signal.lfp.stream, root).files
+        source |= probe_files(replace(signal, lfp=None), root)
     except (BadDataError, ZeroDivisionError) as error:
         problem = problem or str(error)
+    if signal.lfp is not None:
+        try:
+            of_lfp = probe_files(signal, root)
+            files += read_layout(signal.lfp.stream, root).files
+            source |= {**of_lfp, "lfp": relative(signal.lfp.stream.folder, root)}
+        except BadDataError as error:  # it costs the LFP, not the spikes
+            lfp_problem = str(error)
     return FoundSegment(
         number=stream.recording.recording,
         source=source,
         files=_present(files, root),
         duration=duration,
         problem=problem,
+        lfp_problem=lfp_problem,
         board_files=_present([path for board in signal.boards for path in _files(board, root)], root),
     )
 

@@ -133,7 +133,7 @@ def _find(opening: Opening, info: SpikeInterfaceInfo, root: Path) -> Found:
             signals.append(described)
         else:
             ignored.append(_ignored(stream, described.found, described.found.reason, root))
-    paired = [(signal, _companion(signal, lfps)) for signal in signals]
+    paired = [(signal, _companion(signal, lfps)) for signal in signals]  # with its problem, if it has one
     used = [lfp for _, lfp in paired if lfp is not None]
     ignored += [
         _ignored(lfp.stream, lfp.found, lfp.problem or _LONELY_LFP, root) for lfp in lfps if lfp not in used
@@ -242,7 +242,7 @@ def _companion(signal: _Described, lfps: list[_Described]) -> _Described | None:
     """The LFP stream of the same name but for the band, in the same block."""
     wanted = _without_band(signal.stream.name), signal.stream.block
     named = [lfp for lfp in lfps if (_without_band(lfp.stream.name), lfp.stream.block) == wanted]
-    return named[0] if len(named) == 1 and named[0].problem is None else None
+    return named[0] if len(named) == 1 else None
 
 
 def _without_band(name: str) -> str:
@@ -282,11 +282,12 @@ def _segments(signal: _Described, lfp: _Described | None, root: Path) -> list[Fo
     source: dict[str, Any] = {"stream": signal.stream.source()}
     if signal.probe is not None:
         source["probe"] = asdict(signal.probe)
-    if lfp is not None:
+    lfp_problem = None if lfp is None else lfp.problem
+    if lfp is not None and lfp_problem is None:
         source["lfp"] = lfp.stream.source()
         if lfp.probe is not None:
             source["lfp_probe"] = asdict(lfp.probe)
-    files = (*signal.stream.files, *(lfp.stream.files if lfp else ()))
+    files = (*signal.stream.files, *(lfp.stream.files if lfp and lfp_problem is None else ()))
     return [
         FoundSegment(
             number=index + 1,
@@ -295,6 +296,7 @@ def _segments(signal: _Described, lfp: _Described | None, root: Path) -> list[Fo
             duration=None if recording is None else _duration(recording, index),
             problem=signal.problem or (_empty(recording, index, signal.stream.name) if recording else None),
             remarks=signal.remarks,
+            lfp_problem=lfp_problem,
         )
         for index in range(count)
     ]
