@@ -10,11 +10,11 @@ DEMO := demo
 demo: install  ## generate a session with known ground truth, process it, compare
 	$(BIN)/spikepipe demo $(DEMO)
 
-test: install lint  ## everything that CI checks
-	$(BIN)/pytest
+test: install lint  ## everything that CI checks; two files of tests at a time
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-fast: install  ## without the end-to-end tests
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 lint: install
 	$(BIN)/ruff check .
