@@ -360,7 +360,7 @@ def failing(monkeypatch, text):
             "spykingcircus2",
             "AssertionError: Prototype should have a negative peak",
             NothingFoundError,
-            "Prototype",
+            "^too few spikes to sort$",
         ),
         ("spykingcircus2", "MemoryError", MemoryError, "spykingcircus2: MemoryError"),
         (
