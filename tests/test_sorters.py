@@ -354,7 +354,7 @@ def failing(monkeypatch, text):
             "kilosort4",
             "ValueError: No spikes detected, cannot continue sorting.",
             NothingFoundError,
-            "No spikes",
+            "^too few spikes to sort$",
         ),
         (
             "spykingcircus2",
