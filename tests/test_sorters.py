@@ -354,13 +354,13 @@ def failing(monkeypatch, text):
             "kilosort4",
             "ValueError: No spikes detected, cannot continue sorting.",
             NothingFoundError,
-            "No spikes",
+            "^too few spikes to sort$",
         ),
         (
             "spykingcircus2",
             "AssertionError: Prototype should have a negative peak",
             NothingFoundError,
-            "Prototype",
+            "^too few spikes to sort$",
         ),
         ("spykingcircus2", "MemoryError", MemoryError, "spykingcircus2: MemoryError"),
         (

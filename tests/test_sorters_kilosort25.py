@@ -132,10 +132,11 @@ def test_its_exit_status_and_last_words_are_told_and_its_log_is_kept(
     work = continued(preprocessed_session, tmp_path / "results", params())
     with pytest.raises(StageFailedError) as failed:
         produce(work.stages["sorting"], work)
-    log = work.store.results.root / "demo_g0/.spikepipe/sorter_logs" / work.recording_job.recording_name
+    kept = f"demo_g0/.spikepipe/sorter_logs/{work.recording_job.recording_name}"
+    log = work.store.results.root / kept
     assert str(failed.value) == (
         "kilosort25 failed: Exception: kilosort2_5 returned a non-zero exit code "
-        f'("CUDA error: no kernel image is available"). Its log is in {log}'
+        f'("CUDA error: no kernel image is available"). Its log is in the results, in {kept}'
     )
     assert "CUDA error" in (log / "sorter_log.txt").read_text()
     kept = json.loads((log / "sorter_params.json").read_text())

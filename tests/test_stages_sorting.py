@@ -16,6 +16,7 @@ from spikepipe_core.demo import ground_truth_folder, read_ground_truth
 from spikepipe_core.errors import NotAvailableError, StageFailedError
 from spikepipe_core.produce import produce
 from spikepipe_core.sorters import BUILT_IN as SORTERS
+from spikepipe_core.stages.sorter_files import load_sorter_motion
 from spikepipe_core.stages.sorters import find_sorter, sorter_arguments
 from spikepipe_core.stages.sorting import drift_correction_allowed, load_sorting, sort
 from spikepipe_core.stages.traces import cached_traces
@@ -195,13 +196,20 @@ def kept_log(work):
     return work.store.results.root / "demo_g0/.spikepipe/sorter_logs" / work.recording_job.recording_name
 
 
+def relative(log, work):
+    return log.relative_to(work.store.results.root)
+
+
 def test_no_units_leave_the_recording_out(preprocessed_session, continued, tmp_path, stand_in):
     stand_in(lambda recording: trains(recording, a=[], b=[10**9]))
     work = continued(preprocessed_session, tmp_path / "results")
     made = produce(work.stages["sorting"], work)
     assert made.outcome.outcome == "skipped"
     log = kept_log(work)
-    assert made.outcome.reason == f"spykingcircus2 found no units; its log is in {log}"
+    assert (
+        made.outcome.reason
+        == f"spykingcircus2 found no units. Its log is in the results, in {relative(log, work)}"
+    )
     assert {file.name for file in log.iterdir()} == {
         "sorter_params.json",
         "sorter_log.json",
@@ -229,7 +237,9 @@ def test_a_failing_sorter_is_reported_with_its_last_words_and_its_log(
     folder = work.scratch.path(work.scratch_ref("sorter"))
     assert folder.is_dir(), "to look into, until the next start"
     log = kept_log(work)
-    assert str(failed.value).endswith(f"too few spikes for clustering. Its log is in {log}")
+    assert str(failed.value).endswith(
+        f"too few spikes for clustering. Its log is in the results, in {relative(log, work)}"
+    )
     assert json.loads((log / "sorter_log.json").read_text())["error"] is True
     assert "Kept 7 peaks" in (log / "sorter_log.txt").read_text()
     line = work.store.ledger.read("demo_g0", "demo_g0", "imec0", "sorting")
@@ -281,11 +291,16 @@ def test_traces_are_written_once_and_made_again_for_another_version(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["spykingcircus2", "kilosort4"])
 def test_a_real_sorter_finds_units_and_leaves_portable_files(
-    preprocessed_session, continued, tiny_params, demo_data, tmp_path, name
+    preprocessed_session, continued, tiny_params, demo_data, tmp_path, name, monkeypatch
 ):
     """Some 30 s each on a CPU."""
     if not ss.sorter_dict[name].is_installed():
         pytest.skip(f"{name} is not installed")
+
+    def copy(*_, **__):
+        raise AssertionError("what lies in scratch is binary already: no copy is needed")
+
+    monkeypatch.setattr("spikeinterface.sorters.external.kilosort4.write_binary_recording", copy)
     from spikeinterface.comparison import compare_sorter_to_ground_truth
 
     params = tiny_params(spikesorting={"sorter": name})
@@ -303,6 +318,14 @@ def test_a_real_sorter_finds_units_and_leaves_portable_files(
     used = json.loads((folder / "sorter_params.json").read_text())["sorter_params"]
     assert used.items() >= {key: value for key, value in _plain(params, name).items()}.items()
     assert json.loads((folder / "sorter_log.json").read_text())["error"] is False
+    motion = load_sorter_motion(folder)
+    if name == "kilosort4":
+        assert motion.num_segments == 1 and 0 < motion.temporal_bins_s[0][-1] < 12
+        assert made.manifest.summary["drift_correction"] == "by the sorter itself"
+        assert "kilosort4.log" in (folder / "sorter_log.txt").read_text()
+    else:
+        assert motion is None, "SpyKING CIRCUS 2 wants more than 32 channels for it"
+        assert made.manifest.summary["drift_correction"] == "allowed, and the sorter made none"
     session = work.store.results.root / "demo_g0"
     assert not [file for file in session.rglob("*") if file.suffix in (".pkl", ".pickle")]
     bound = [file for file in folder.rglob("*.json") if str(tmp_path) in file.read_text()]

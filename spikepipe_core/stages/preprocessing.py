@@ -252,8 +252,8 @@ def _remove(chain: Chain, channels: list[Any], name: str) -> None:
 def _reference(chain: Chain, kept_bad: list[Any], params: PreprocessingParams) -> None:
     """Subtract the common reference; a bad channel that is kept takes no part in it."""
     channels = chain.recording.channel_ids
-    if len(channels) == 1:
-        return  # its own reference: nothing would be left of it
+    if len(channels) <= 2:
+        return  # nothing would be left of one channel; two would mirror each other, which cannot be whitened
     arguments = params.common_reference.kwargs()
     if kept_bad and arguments["reference"] == "global":
         arguments.setdefault("ref_channel_ids", [one for one in channels if one not in set(kept_bad)])
@@ -367,7 +367,7 @@ def _identity(work: Work) -> dict[str, Any]:
 
 STAGE = Stage(
     name="preprocessed_recording",
-    version="2",
+    version="3",
     section="preprocessing",
     location="preprocessed/{name}.json",
     settings=_settings,

@@ -50,9 +50,9 @@ def _portable(file: Path, folder: Path) -> str:
     return file.read_text(encoding="utf-8", errors="replace").replace(str(folder), "<working folder>")
 
 
-def failure_log(results: Path, session_folder: str, recording_name: str) -> Path:
-    """Where the log of a sorter that gave no units is kept, in the session's results."""
-    return results / session_folder / STATE / "sorter_logs" / recording_name
+def failure_log(session_folder: str, recording_name: str) -> Path:
+    """Where the log of a sorter that gave no units is kept, relative to the results folder."""
+    return Path(session_folder) / STATE / "sorter_logs" / recording_name
 
 
 def replace_failure_log(folder: Path, target: Path) -> None:

@@ -133,7 +133,7 @@ def _in_one_line(sorter: Sorter, error: Exception, folder: Path) -> Exception:
     """The sorter's error as one of ours, or as the infrastructure's."""
     cause = _cause(error)
     if any(re.search(pattern, cause) for pattern in sorter.nothing_found):
-        return NothingFoundError(cause)
+        return NothingFoundError("too few spikes to sort")
     if re.match(r"(\w+\.)*_?(Array)?MemoryError\b", cause):
         return MemoryError(f"{sorter.name}: {cause}")
     if re.match(rf"OSError: \[Errno {errno.ENOSPC}\]", cause):

@@ -128,6 +128,8 @@ def build(work: Work) -> Built:
         _save(result.sorting, work.path)
         keep_log(folder, work.path)
         extent = keep_motion(folder, result.whole, work.path)
+    if allowed:
+        drift = "allowed, and the sorter made none" if extent is None else "by the sorter itself"
     summary = {
         **_counts(result),
         "drift_correction": drift,
@@ -150,7 +152,8 @@ def _working_folder(work: Work, name: str, *, raise_if_fails: bool) -> Iterator[
     The folder of a run that failed stays until the next start, for whoever wants to look into it.
     """
     folder = work.scratch.path(work.scratch_ref("sorter"))
-    log = failure_log(work.store.results.root, work.entry.session_folder, work.recording_job.recording_name)
+    kept = failure_log(work.entry.session_folder, work.recording_job.recording_name)
+    log = work.store.results.root / kept
     remove(folder)
     try:
         yield folder
@@ -158,10 +161,10 @@ def _working_folder(work: Work, name: str, *, raise_if_fails: bool) -> Iterator[
         replace_failure_log(folder, log)
         remove(folder)
         said = f" ({nothing})" if str(nothing) else ""
-        raise SkippedByRule(f"{name} found no units{said}; its log is in {log}") from nothing
+        raise SkippedByRule(f"{name} found no units{said}. Its log is in the results, in {kept}") from nothing
     except StageFailedError as error:
         replace_failure_log(folder, log)
-        told = f"{error}. Its log is in {log}"
+        told = f"{error}. Its log is in the results, in {kept}"
         if raise_if_fails:
             raise StageFailedError(told) from error
         raise SkippedByRule(f"raise_if_fails is false, and {told}") from error
