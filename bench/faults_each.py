@@ -33,58 +33,64 @@ PARAMS = {
 }
 
 
-class Pipeline:
-    """The real pipeline on a tiny session, run by `spikepipe run`."""
+def command(data: Path, results: Path, params: Path) -> list[str]:
+    """A run of the pipeline."""
+    return [
+        sys.executable, "-m", "spikepipe_assets.cli", "run", "--data", str(data), "--results", str(results),
+        "--params_file", str(params), "--n_jobs", "2",
+    ]  # fmt: skip
 
-    def __init__(self, out: Path, seconds: float = 12.0, channels: int = 16):
-        self.out, self.data, self.params = out, out / "data", out / "params.json"
-        write_demo_session(self.data, probes=1, seconds=seconds, channels=channels)
-        write_json(self.params, PARAMS)
 
-    def command(self, results: Path) -> list[str]:
-        """A run with these results."""
-        return [
-            sys.executable, "-m", "spikepipe_assets.cli", "run", "--data", str(self.data), "--results", str(results),
-            "--params_file", str(self.params), "--n_jobs", "2",
-        ]  # fmt: skip
+def run(arguments: list[str]) -> None:
+    """Run to the end.
 
-    def run(self, results: Path) -> None:
-        """Run to the end.
+    Raises
+    ------
+    RuntimeError
+        The run failed; the message has what it printed.
+    """
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"spikepipe run failed:\n{done.stdout}{done.stderr}")
 
-        Raises
-        ------
-        RuntimeError
-            The run failed; the message has what it printed.
-        """
-        done = subprocess.run(self.command(results), capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"spikepipe run failed:\n{done.stdout}{done.stderr}")
 
-    def kill_in(self, stage: str, results: Path, dice: random.Random) -> str:
-        """Take a stage's output away, run, and kill everything in the middle of making it again."""
-        entry = _entry(results)
-        ref = STAGES[stage].ref(entry, entry.jobs[0] if STAGES[stage].scope == "probe" else None)
-        area = Deployment(results=results).store().results
-        usual = area.read_manifest(ref).duration_s
-        area.withdraw(ref)
-        shutil.rmtree(results / entry.session_folder / STATE / "locks")
-        process = subprocess.Popen(
-            self.command(results),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        lock = results / entry.session_folder / STATE / "locks" / f"{stage}-{ref.name}.lock"
-        while not lock.exists():
-            if process.poll() is not None:
-                raise RuntimeError(f"spikepipe run ended without making {stage}")
-            time.sleep(0.001)
-        delay = dice.uniform(0.05, 0.9) * usual
-        time.sleep(delay)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        made = area.read_manifest(ref) is not None
-        return f"{delay:.2f} s into {stage} (usually {usual:.2f} s)" + (", too late" if made else "")
+def kill_in(stage: str, results: Path, arguments: list[str], share: float) -> str:
+    """Take a stage's output of the first probe away, run, and kill everything while it is made again.
+
+    Parameters
+    ----------
+    share : float
+        After which share of the time that the stage took when nobody disturbed it.
+
+    Returns
+    -------
+    str
+        When that was, in words.
+    """
+    entry = _entry(results)
+    ref = STAGES[stage].ref(entry, entry.jobs[0] if STAGES[stage].scope == "probe" else None)
+    area, locks = (
+        Deployment(results=results).store().results,
+        results / entry.session_folder / STATE / "locks",
+    )
+    made = area.read_manifest(ref)
+    if made is None:
+        raise RuntimeError(f"{stage} is not there")
+    area.withdraw(ref)
+    shutil.rmtree(locks)
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    while not (locks / f"{stage}-{ref.name}.lock").exists():
+        if process.poll() is not None:
+            raise RuntimeError(f"spikepipe run ended without making {stage}")
+        time.sleep(0.001)
+    delay = share * made.duration_s
+    time.sleep(delay)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    late = "" if area.read_manifest(ref) is None else ", too late"
+    return f"{delay:.2f} s into {stage}, which takes {made.duration_s:.2f} s{late}"
 
 
 def fingerprints(results: Path) -> dict[str, str]:
@@ -92,11 +98,11 @@ def fingerprints(results: Path) -> dict[str, str]:
     entry, store = _entry(results), Deployment(results=results).store()
     found = {}
     for stage in STAGES.values():
-        ref = stage.ref(entry, entry.jobs[0] if stage.scope == "probe" else None)
-        manifest = store.results.read_manifest(ref)
-        if manifest is None:
-            raise RuntimeError(f"{stage.name} is not there")
-        found |= {f"{manifest.path}/{name}": record.sha256 for name, record in manifest.files.items()}
+        for job in entry.jobs if stage.scope == "probe" else (None,):
+            manifest = store.results.read_manifest(stage.ref(entry, job))
+            if manifest is None:
+                raise RuntimeError(f"{stage.name} is not there")
+            found |= {f"{manifest.path}/{name}": record.sha256 for name, record in manifest.files.items()}
     return found
 
 
@@ -107,24 +113,26 @@ def _entry(results: Path) -> SessionEntry:
 
 def kill_each(out: Path, stages: list[str], seed: int) -> int:
     """Kill in each stage and compare; the number of things that are not as they should be."""
-    out.mkdir(parents=True)
-    pipeline, dice, problems = Pipeline(out), random.Random(seed), []
+    data, params, dice = out / "data", out / "params.json", random.Random(seed)
+    write_demo_session(data, probes=1, seconds=12.0, channels=16)
+    write_json(params, PARAMS)
     for name in ("first", "second"):
-        pipeline.run(out / name)
+        run(command(data, out / name, params))
     first, second = fingerprints(out / "first"), fingerprints(out / "second")
     repeatable = {name for name in first if first[name] == second.get(name)}
     console.print(f"{len(repeatable)} of {len(first)} files are the same in two undisturbed runs; not:")
-    for name in sorted(first.keys() ^ second.keys() | (first.keys() - repeatable)):
+    for name in sorted((first.keys() | second.keys()) - repeatable):
         console.print(f"  {name}", markup=False)
+    problems: list[str] = []
     for stage in stages:
         results = Path(shutil.copytree(out / "first", out / f"killed-{stage}", symlinks=True))
-        words = pipeline.kill_in(stage, results, dice)
-        pipeline.run(results)
+        words = kill_in(stage, results, command(data, results, params), dice.uniform(0.05, 0.9))
+        run(command(data, results, params))
         found = fingerprints(results)
         wrong = [f"differs: {name}" for name in sorted(repeatable) if found.get(name) != first[name]]
         wrong += [f"not in an undisturbed run: {name}" for name in sorted(found.keys() - first.keys())]
         wrong += [f"left behind: {path.relative_to(results)}" for path in strays(results)]
-        console.print(f"{stage:22} killed {words}: {wrong or 'ok'}", markup=False)
+        console.print(f"killed {words}: {wrong or 'ok'}", markup=False)
         problems += wrong
         shutil.rmtree(results)
     console.print(f"problems {len(problems)}")

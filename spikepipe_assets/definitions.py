@@ -11,6 +11,7 @@ Executor    steps in a fork server that has the imports ready; on a cluster, pod
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 
 import dagster as dg
@@ -44,5 +45,7 @@ def _executor() -> dg.ExecutorDefinition:
 
 
 _deployment = Deployment.from_environment()
-_deployment.pin()
+if multiprocessing.parent_process() is not None:
+    # The process of a run: its steps take the params file as it is now, whatever becomes of it meanwhile.
+    _deployment.pin()
 defs = build_definitions(_deployment)
