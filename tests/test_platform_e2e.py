@@ -292,7 +292,7 @@ def test_screenshots(site):
     folder = Path(os.environ["SPIKEPIPE_SCREENSHOTS"])
     folder.mkdir(parents=True, exist_ok=True)
     options = webdriver.ChromeOptions()
-    for option in ("--headless=new", "--no-sandbox", "--window-size=1600,1000", "--force-dark-mode=0"):
+    for option in ("--headless=new", "--no-sandbox", "--window-size=1600,1000"):
         options.add_argument(option)
     browser = webdriver.Chrome(options=options)
     try:
