@@ -216,7 +216,7 @@ def test_parallelism_does_not_change_the_version_of_the_documented_stages(probe_
         ({"visualization": {"drift": {"alpha": 0.5}}}, set()),
         ({"nwb": {"allow_partial": True}}, set()),
         ({"job_dispatch": {"debug_duration": 5}}, set()),
-        ({"job_dispatch": {"debug": True}}, {"recording"}),
+        ({"job_dispatch": {"debug": True}}, {"recording", "preprocessed_recording"}),
     ],
 )
 def test_params_reach_the_stages_they_are_for(probe_stages, tiny_params, sections, reached):

@@ -28,7 +28,7 @@ COLUMN_DESCRIPTIONS = {
     "probe": "Probe that found the unit: the key that electrodes and series carry too.",
     "device_name": "Name of the physical probe.",
     "recording_name": "Name of the unit's recording in the results folder.",
-    "peak_electrode": "Row in the electrodes table of the channel where the unit's template is largest.",
+    "peak_electrode": "Row in the electrodes table of the unit's main channel, where its spikes are largest.",
     "estimated_x": "Estimated position (um) across the probe, as rel_x of the electrodes.",
     "estimated_y": "Estimated position (um) along the probe from its tip, as rel_y of the electrodes.",
     "estimated_z": "Estimated distance (um) from the plane of the probe.",
