@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -99,7 +100,7 @@ def test_the_hubs_token_reaches_the_curation_only():
 @pytest.fixture
 def cluster(tmp_path):
     paths = {
-        "PATH": os.environ["PATH"],
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
         "DAGSTER_HOME": str(tmp_path / "home"),
         "NUMBA_CACHE_DIR": str(tmp_path / "numba"),
