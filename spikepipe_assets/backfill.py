@@ -6,6 +6,7 @@ the pairs that nobody has.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -197,7 +198,7 @@ def request_backfill(instance: dg.DagsterInstance, chosen: Plan, title: str) -> 
         tags={PRIORITY_TAG: str(BACKFILL_PRIORITY)},
         dynamic_partitions_store=instance,
         asset_graph_subset=AssetGraphSubset(subsets, set()),  # type: ignore[call-arg]
-        title=title,
+        title=re.sub(r'[%*"]', "…", title),  # which Dagster refuses in a title
         description=None,
         run_config=None,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 
+from spikepipe_assets.database import name_driver, require_database, storage_block
 from spikepipe_assets.launcher import HOST_TAG, PID_TAG, find_process
 from spikepipe_core.resources import available_gpus
 
@@ -29,10 +29,19 @@ def default_home(results: Path) -> Path:
 
 
 def prepare_home(home: Path) -> None:
-    """Make the instance's folder, with settings that a person may edit, and point Dagster to it."""
+    """Make the instance's folder, with settings that a person may edit, and point Dagster to it.
+
+    Raises
+    ------
+    ParamsError, NotAvailableError
+        Its database cannot be used; see `spikepipe_assets.database`.
+    """
+    name_driver()
     home.mkdir(parents=True, exist_ok=True)
-    if not (home / "dagster.yaml").exists():
-        shutil.copyfile(SETTINGS, home / "dagster.yaml")
+    settings = home / "dagster.yaml"
+    if not settings.exists():
+        settings.write_text(SETTINGS.read_text() + storage_block())
+    require_database(settings)
     os.environ["DAGSTER_HOME"] = str(home)
 
 

@@ -154,7 +154,6 @@ def test_dagster_accepts_the_instance_settings(rendered, tmp_path, monkeypatch):
     from dagster._core.instance.config import dagster_instance_config
     from dagster._core.instance.ref import InstanceRef
 
-    pytest.importorskip("dagster_postgres")
     monkeypatch.setenv("DAGSTER_PG_PASSWORD", "secret")
     (tmp_path / "dagster.yaml").write_text(config(rendered, "-instance")["dagster.yaml"])
     settings, _ = dagster_instance_config(str(tmp_path))
