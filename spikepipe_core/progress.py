@@ -48,7 +48,7 @@ class _Teller:
         """Say how far a bar is, if it is time."""
         state = bar.format_dict
         percent = round(100 * state["n"] / state["total"]) if state["total"] else 0
-        if state["elapsed"] < FIRST_S:
+        if state["elapsed"] < FIRST_S or percent == 100:  # the end is said when the bar ends
             return
         now, last = time.monotonic(), self.told.get(id(bar))
         if last is not None:
@@ -60,8 +60,8 @@ class _Teller:
 
     def end(self, bar: Any) -> None:
         """Say that a bar is done, if anything was said of it; its identity may be taken by another."""
-        if self.told.pop(id(bar), None) is not None:
-            state = bar.format_dict
+        told, state = self.told.pop(id(bar), None), bar.format_dict
+        if told is not None and (not state["total"] or state["n"] >= state["total"]):
             self.say(f"{_name(state)}: done in {_duration(state['elapsed'])}")
 
 
@@ -81,8 +81,8 @@ def bars_said(say: Callable[[str], None]) -> Iterator[None]:
         return display(bar, *arguments, **options) if BARS_SHOWN.get() else True
 
     def ended(bar: Any) -> None:
+        close(bar)  # draws it once more
         teller.end(bar)
-        close(bar)
 
     # `display` is what tqdm's documentation gives to be replaced by another front end.
     tqdm.tqdm.display, tqdm.tqdm.close = said, ended  # type: ignore[method-assign]
@@ -112,7 +112,7 @@ def sentence(state: dict[str, Any]) -> str:
 
 def _name(state: dict[str, Any]) -> str:
     """What the bar is of, without how it is done in parallel."""
-    return _WORKERS.sub("", state["prefix"] or "").strip(" :") or "working"
+    return _WORKERS.sub("", state["prefix"] or "").replace(" :", ":").strip(" :") or "working"
 
 
 def _duration(seconds: float) -> str:

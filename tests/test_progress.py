@@ -43,6 +43,32 @@ def test_a_long_bar_becomes_a_line_now_and_then(clock):
     assert len(said) < 14
 
 
+def test_a_bar_that_is_drawn_again_at_its_end_ends_once(clock):
+    said: list[str] = []
+    with bars_said(said.append):
+        bar = tqdm(total=2, desc="Compute : templates (no parallelization)", mininterval=0, miniters=1)
+        for _ in range(2):
+            clock[0] += 20
+            bar.update()
+        bar.refresh()
+        bar.close()
+        bar.close()
+    assert said == [
+        "Compute: templates: 50 % after 20 s, 0.05 it/s, 20 s left",
+        "Compute: templates: done in 40 s",
+    ]
+
+
+def test_a_bar_that_is_given_up_is_not_said_to_be_done(clock):
+    said: list[str] = []
+    with bars_said(said.append), pytest.raises(ZeroDivisionError):
+        for _ in trange(10, mininterval=0, miniters=1):
+            clock[0] += 20
+            if len(said) == 2:
+                raise ZeroDivisionError
+    assert said and not any("done" in line for line in said)
+
+
 def test_a_slow_bar_says_something_every_minute(clock):
     said = said_of(clock, 10_000, 1.0)[:5]
     assert [line.split(",")[0] for line in said[:3]] == [

@@ -124,7 +124,7 @@ class Area:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            waiting(f"{self.path(ref)} is being written by another run: waiting for it")
+            waiting(f"{self.path(ref)} is being written by another step or run: waiting for it")
             try:
                 lock.acquire(timeout=timeout_s)
             except Timeout:
