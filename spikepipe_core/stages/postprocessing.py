@@ -259,7 +259,7 @@ def _inputs(params: Params) -> tuple[str, ...]:
 
 STAGE = Stage(
     name="analyzer",
-    version="1",
+    version="2",
     section="postprocessing",
     location="postprocessed/{name}.zarr",
     settings=_settings,

@@ -5,16 +5,77 @@ A description that names one of these loads wherever spikepipe is installed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import spikeinterface.core as si
 from spikeinterface.core.base import base_period_dtype
+from spikeinterface.core.motion import Motion
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 from spikeinterface.preprocessing.silence_periods import SilencedPeriodsRecording
+from spikeinterface.sortingcomponents.motion.motion_interpolation import InterpolateMotionRecording
 
-__all__ = ["SilencedRecording", "WholeEventsRecording"]
+__all__ = ["MotionCorrectedRecording", "SilencedRecording", "WholeEventsRecording"]
+
+
+class MotionCorrectedRecording(InterpolateMotionRecording):
+    """SpikeInterface's interpolation by a motion, with the motion in the description instead of an object to pickle.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Floats; all channels keep their place.
+    motion : Motion, or dict of its arrays
+        With as many segments as the recording.
+    **arguments
+        Of `InterpolateMotionRecording`; ``border_mode`` is ``force_extrapolate`` or ``force_zeros``.
+    """
+
+    def __init__(self, recording: si.BaseRecording, motion: Motion | Mapping[str, Any], **arguments: Any):
+        if not isinstance(motion, Motion):
+            motion = Motion(
+                [np.asarray(one, dtype=float) for one in motion["displacement"]],
+                [np.asarray(one, dtype=float) for one in motion["temporal_bins_s"]],
+                np.asarray(motion["spatial_bins_um"], dtype=float),
+                direction=motion["direction"],
+                interpolation_method=motion["interpolation_method"],
+            )
+        super().__init__(recording, motion, **arguments)
+        self._serializability["json"] = True
+        self._kwargs = {"recording": recording, "motion": _described(motion), **arguments}
+
+    @staticmethod
+    def of(recording: si.BaseRecording, motion: Motion, arguments: Mapping[str, Any]) -> si.BaseRecording:
+        """The recording interpolated by a motion, with SpikeInterface's arguments.
+
+        ``remove_channels`` removes what leaves the probe at any time in any segment. (SpikeInterface 0.105 knows that
+        mode for one segment only.)
+        """
+        floating = recording if recording.get_dtype().kind == "f" else recording.astype("float32")
+        given = dict(arguments)
+        mode = given.pop("border_mode", "remove_channels")
+        if mode != "remove_channels":
+            return MotionCorrectedRecording(floating, motion, border_mode=mode, **given)
+        depths = recording.get_channel_locations()[:, motion.dim]
+        inside = np.ones(len(depths), dtype=bool)
+        for segment, times in enumerate(motion.temporal_bins_s):
+            moved = depths[:, np.newaxis] + motion.get_displacement_at_time_and_depth(
+                times, depths, segment_index=segment, grid=True
+            )
+            inside &= ((moved >= depths.min()) & (moved <= depths.max())).all(axis=1)
+        corrected = MotionCorrectedRecording(floating, motion, border_mode="force_zeros", **given)
+        return corrected.select_channels(recording.channel_ids[inside])
+
+
+def _described(motion: Motion) -> dict[str, Any]:
+    return {
+        "displacement": [one.tolist() for one in motion.displacement],
+        "temporal_bins_s": [one.tolist() for one in motion.temporal_bins_s],
+        "spatial_bins_um": motion.spatial_bins_um.tolist(),
+        "direction": motion.direction,
+        "interpolation_method": motion.interpolation_method,
+    }
 
 
 class SilencedRecording(SilencedPeriodsRecording):
