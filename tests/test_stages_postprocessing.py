@@ -405,5 +405,7 @@ def test_motion_is_applied_where_it_is_asked_for(analyzed_session, continued, tm
     assert not np.allclose(corrected.recording.get_traces(end_frame=300), same), "the motion is in the traces"
     # SpikeInterface itself can only pickle motion.
     alone = si.load(work.input("analyzer"))
-    assert np.array_equal(alone.recording.get_traces(end_frame=300), corrected.recording.get_traces(end_frame=300))
+    assert np.array_equal(
+        alone.recording.get_traces(end_frame=300), corrected.recording.get_traces(end_frame=300)
+    )
     assert "pickle" not in (work.input("analyzer") / ".zmetadata").read_text()

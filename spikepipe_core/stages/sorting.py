@@ -105,12 +105,11 @@ def build(work: Work) -> Built:
     """Sort a recording job."""
     name = sorter_name(work.params)
     sorter, params = find_sorter(name), sorter_params(work.params)
-    recording = cached_traces(work)
-    apply_motion = work.params.preprocessing.motion_correction.apply
-    if apply_motion:
-        recording = motion_corrected(work, recording)
+    traces = cached_traces(work)
+    applied = work.params.preprocessing.motion_correction.apply
+    recording = motion_corrected(work, traces) if applied else traces
     allowed, drift = drift_correction_allowed(
-        params, already_corrected=apply_motion, channels=recording.get_num_channels()
+        params, already_corrected=recording is not traces, channels=recording.get_num_channels()
     )
     arguments, changes = sorter_arguments(
         sorter, params.sorter, drift_correction=allowed, job_kwargs=work.job_kwargs(params.job_kwargs)
