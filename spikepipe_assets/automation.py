@@ -17,6 +17,7 @@ from spikepipe_assets.deployment import Deployment
 from spikepipe_assets.jobs import NEW_SESSION_PRIORITY, PRIORITY_TAG, PROBE_JOB, SESSION_PRIORITY
 from spikepipe_assets.lost_steps import record_lost_steps
 from spikepipe_assets.partitions import PAIRS, PROBES, SESSION_AND_PROBE, SESSIONS, pair, probe_key
+from spikepipe_assets.webhook import failure_webhook
 from spikepipe_core.graph import STAGES
 from spikepipe_core.watch import AGAIN, Look, Wanted, Watch
 
@@ -31,7 +32,12 @@ MAX_NAMED = 5
 
 def build_sensors(deployment: Deployment) -> list[dg.SensorDefinition]:
     """All sensors of a deployment."""
-    return [new_sessions(deployment), session_outputs(deployment), lost_steps(deployment)]
+    return [
+        new_sessions(deployment),
+        session_outputs(deployment),
+        lost_steps(deployment),
+        failure_webhook(deployment),
+    ]
 
 
 def new_sessions(deployment: Deployment) -> dg.SensorDefinition:

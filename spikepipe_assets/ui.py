@@ -16,6 +16,7 @@ import dagster as dg
 
 from spikepipe_assets.deployment import FILE_NAME, PINNED, Deployment, WatchSettings
 from spikepipe_assets.instance import prepare_home, set_pool_limits
+from spikepipe_assets.opened import UI_VARIABLE
 from spikepipe_core.errors import NotAvailableError
 from spikepipe_core.params import read_params_file
 
@@ -92,6 +93,7 @@ def serve(home: Path, host: str, port: int, deployment: Deployment) -> int:
     os.environ.pop(PINNED, None)
     if deployment.params_file is not None and deployment.params_file.is_file():
         os.environ["SPIKEPIPE_PARAMS_FILE"] = str(deployment.params_file)
+    os.environ.setdefault(UI_VARIABLE, f"http://{_name_of(host)}:{port}")
     with dg.DagsterInstance.get() as instance:
         set_pool_limits(instance)
     workspace = home / "workspace.yaml"
@@ -111,6 +113,11 @@ def serve(home: Path, host: str, port: int, deployment: Deployment) -> int:
         return 0
     finally:
         _stop(processes)
+
+
+def _name_of(host: str) -> str:
+    """How others reach what listens there."""
+    return socket.gethostname() if host in ("0.0.0.0", "::") else host
 
 
 def _require_free(host: str, port: int) -> None:

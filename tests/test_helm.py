@@ -197,6 +197,8 @@ def test_secrets_reach_only_who_needs_them(full):
         if "chat" in json.dumps(spec["containers"][0].get("env", []))
     }
     assert webhook == {"code"}
+    address = {"name": "SPIKEPIPE_UI_URL", "value": "https://spikepipe.example.org/spikes"}
+    assert address in pod_specs(full)["code"]["containers"][0]["env"], "the links in its messages"
     assert "hub" not in json.dumps([spec for spec in pod_specs(full).values()])
 
 

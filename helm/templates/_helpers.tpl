@@ -48,6 +48,9 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- if .Values.models.offline }}
 - {name: HF_HUB_OFFLINE, value: "1"}
 {{- end }}
+{{- if .Values.ingress.enabled }}
+- {name: SPIKEPIPE_UI_URL, value: {{ printf "http%s://%s%s" (ternary "s" "" .Values.ingress.tls.enabled) .Values.ingress.host .Values.webserver.pathPrefix | quote }}}
+{{- end }}
 {{- if .Values.automation.enabled }}
 - {name: SPIKEPIPE_DATA_ROOTS, value: {{ join ":" .Values.automation.roots | quote }}}
 {{- end }}
