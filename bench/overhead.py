@@ -2,8 +2,8 @@
 
     python bench/overhead.py OUT
 
-Makes a tiny session, runs `spikepipe run` on it twice (the first run compiles what Numba keeps), and reads from Dagster's
-event log of the second, for every step that had a process of its own:
+Makes a tiny session, runs `spikepipe run` on it twice (the first run compiles what Numba keeps), and reads from
+Dagster's event log of the second, for every step that had a process of its own:
 
 - start: from the decision to start the step until its function runs (process, imports, resources);
 - around: what else was not the stage's own work (lock, data version, checksums, manifest, events, ledger).
