@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-fast install lint screenshots clean
+.PHONY: demo test test-fast install lint clean
 .DEFAULT_GOAL := demo
 
 demo: install  ## generate a session with known ground truth, process it, compare
