@@ -15,6 +15,7 @@ from dagster import DagsterRunStatus, RunsFilter
 
 from spikepipe_assets.deployment import Deployment
 from spikepipe_assets.jobs import NEW_SESSION_PRIORITY, PRIORITY_TAG, PROBE_JOB, SESSION_PRIORITY
+from spikepipe_assets.ledger_view import ledger_sensor
 from spikepipe_assets.lost_steps import record_lost_steps
 from spikepipe_assets.partitions import PAIRS, PROBES, SESSION_AND_PROBE, SESSIONS, pair, probe_key
 from spikepipe_assets.webhook import failure_webhook
@@ -37,6 +38,7 @@ def build_sensors(deployment: Deployment) -> list[dg.SensorDefinition]:
         session_outputs(deployment),
         lost_steps(deployment),
         failure_webhook(deployment),
+        ledger_sensor(deployment),
     ]
 
 

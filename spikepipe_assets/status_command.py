@@ -48,11 +48,13 @@ def _status(options: argparse.Namespace) -> int:
     from spikepipe_core.graph import STAGES
     from spikepipe_core.overview import lines, stale_outputs
     from spikepipe_core.summary import read_sessions
+    from spikepipe_core.watch import unreadable_folders
 
     deployment = open_deployment(options)
     store = deployment.store()
     sessions = read_sessions(store, options.session, say=_say)
-    if not sessions:
+    unreadable = [one for one in unreadable_folders(store) if options.session in (None, one.session)]
+    if not sessions and (options.stale or not unreadable):
         wanted = f"session {options.session!r}" if options.session else "session"
         raise MissingInputError(f"no {wanted} is registered under {store.results.root}")
     if options.stale:
@@ -62,7 +64,7 @@ def _status(options: argparse.Namespace) -> int:
             _say(f"{session}: {problem}")
         _print_stale(stale, as_json=options.json)
         return FAILED if stale else OK
-    told = lines(sessions, STAGES)
+    told = lines(sessions, STAGES, unreadable)
     _print_lines(told, as_json=options.json)
     return FAILED if any(line.outcome == "failed" for line in told) else OK
 
@@ -110,7 +112,7 @@ def _as_json(line: Line) -> dict[str, Any]:
 def _row(line: Line) -> tuple[str, ...]:
     return (
         line.session,
-        line.probe or "(session)",
+        line.probe or ("(session)" if line.stages else "(folder)"),
         line.outcome,
         line.stage,
         _local(line.at),
@@ -140,14 +142,16 @@ def _counts(told: Sequence[Line]) -> list[dict[str, Any]]:
 
 
 def _in_words(told: Sequence[Line]) -> str:
-    sessions = len({line.session for line in told})
+    sessions = len({line.session for line in told if line.stages})
+    folders = sum(not line.stages for line in told)
     jobs = [line for line in told if line.probe]
     numbers = {
         outcome: sum(line.outcome == outcome for line in jobs)
         for outcome in ("ok", "skipped", "failed", "unfinished")
     }
     counted = ", ".join(f"{number} {outcome}" for outcome, number in numbers.items() if number)
-    return f"{len(jobs)} recording job(s) of {sessions} session(s): {counted}"
+    also = f"; {folders} folder(s) could not be read" if folders else ""
+    return f"{len(jobs)} recording job(s) of {sessions} session(s): {counted}{also}"
 
 
 # --- out of date -------------------------------------------------------------------------------------------------

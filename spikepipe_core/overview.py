@@ -15,7 +15,7 @@ from typing import Literal
 from spikepipe_core.params import Params
 from spikepipe_core.stages.stage import Stage, Work
 from spikepipe_core.staleness import why_stale
-from spikepipe_core.store import Store, digest
+from spikepipe_core.store import Outcome, Store, digest
 from spikepipe_core.summary import JobSummary, SessionSummary
 
 ParamsOf = Callable[[SessionSummary], Params]
@@ -64,15 +64,46 @@ class Stale:
     reason: str
 
 
-def lines(sessions: Iterable[SessionSummary], stages: Mapping[str, Stage]) -> list[Line]:
-    """One line a recording job, and one for each session's own outputs."""
+def lines(
+    sessions: Iterable[SessionSummary], stages: Mapping[str, Stage], unreadable: Iterable[Outcome] = ()
+) -> list[Line]:
+    """One line a recording job, one for each session's own outputs, and one a folder that could not be read.
+
+    Parameters
+    ----------
+    unreadable : iterable of Outcome
+        Of folders (see `spikepipe_core.watch.unreadable_folders`); those of registered sessions have their line.
+    """
     names = {
         scope: [name for name, stage in stages.items() if stage.scope == scope]
         for scope in ("probe", "session")
     }
+    sessions = list(sessions)
+    registered = {session.session for session in sessions}
     return [
-        _line(job, names["probe" if job.probe else "session"]) for session in sessions for job in session.all
+        *(
+            _line(job, names["probe" if job.probe else "session"])
+            for session in sessions
+            for job in session.all
+        ),
+        *(_line_of_folder(outcome) for outcome in unreadable if outcome.session not in registered),
     ]
+
+
+def _line_of_folder(outcome: Outcome) -> Line:
+    return Line(
+        session=outcome.session,
+        probe=None,
+        stage=outcome.stage,
+        outcome=outcome.outcome,
+        reason=outcome.reason,
+        at=outcome.at,
+        seconds=0.0,
+        made=0,
+        stages=0,
+        run_id=None,
+        log=None,
+    )
 
 
 def _line(job: JobSummary, stages: list[str]) -> Line:

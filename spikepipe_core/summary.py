@@ -146,6 +146,19 @@ def read_sessions(
     return sorted(chosen, key=lambda one: one.session)
 
 
+def last_change(store: Store) -> tuple[int, int]:
+    """How many session folders there are, and when the ledger of one of them changed last (ns since 1970).
+
+    Takes a look at each folder, and reads none: whoever shows the ledger again and again asks this first.
+    """
+    root, newest = store.results.root, 0
+    folders = _session_folders(store, None)
+    for folder in [*folders, ""]:
+        with suppress(OSError):
+            newest = max(newest, os.stat(f"{root}/{folder}/{STATE}").st_mtime_ns)  # noqa: PTH116 - thousands
+    return len(folders), newest
+
+
 @dataclass(frozen=True)
 class Truth:
     """All that a session folder says of itself.

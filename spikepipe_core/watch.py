@@ -322,6 +322,14 @@ class Watch:
             self._store.ledger.forget(key, line)
 
 
+def unreadable_folders(store: Store) -> list[Outcome]:
+    """The ledger's lines of folders in the data roots that could not be read, as of the last look."""
+    memory = _Memory.load(store.results.root / STATE / MEMORY)
+    keys = sorted({_key(Path(name)) for name, folder in memory.folders.items() if folder.attempts})
+    found = [store.ledger.read(key, key, None, DISCOVERY) for key in keys]
+    return [line for line in found if line is not None]
+
+
 class _Memory:
     """What is remembered between looks: every folder, and what was handed out."""
 

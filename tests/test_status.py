@@ -14,9 +14,11 @@ from spikepipe_assets.instance import default_home
 from spikepipe_core.errors import BadDataError, SkippedByRule
 from spikepipe_core.graph import STAGES
 from spikepipe_core.overview import Line, counts_by_reason, lines, stale_outputs
+from spikepipe_core.params import JobDispatchParams
 from spikepipe_core.stages.stage import Built
 from spikepipe_core.staleness import why_stale
 from spikepipe_core.summary import FILE, read_sessions
+from spikepipe_core.watch import Watch
 
 
 @pytest.fixture
@@ -270,6 +272,19 @@ def test_status_stale_follows_the_deployment_and_the_sessions_own_params(process
         default_home(processed.root)
     )
     assert status(capsys, *arguments)[0] == 0, "there is no NWB file that could be out of date"
+
+
+def test_a_folder_that_cannot_be_read_has_its_line(processed, tmp_path, capsys):
+    raw = tmp_path / "raw"
+    (raw / "broken").mkdir(parents=True)
+    Watch([raw], processed.store, JobDispatchParams(), settle_s=0).look(lambda *_: False)
+    said = status(capsys, "--results", str(processed.root))[1]
+    row = next(row for row in said.splitlines() if row.startswith("broken"))
+    assert row.split()[1:4] == ["(folder)", "skipped", "discovery"]
+    assert "of 1 session(s): 1 ok, 1 failed; 1 folder(s) could not be read" in said
+    (raw / "broken").rmdir()
+    Watch([raw], processed.store, JobDispatchParams(), settle_s=0).look(lambda *_: False)
+    assert "broken" not in status(capsys, "--results", str(processed.root))[1]
 
 
 def test_status_of_moved_results(processed, capsys, tmp_path):
