@@ -1,7 +1,6 @@
 """Peak memory of every stage, and what `spikepipe_core.sizing` estimates for it.
 
-Each stage runs in a process of its own, as it does in a run. Memory is the sum of the proportional set sizes of that
-process and its workers (shared pages are counted once), sampled ten times a second.
+Each stage runs in a process of its own, as it does in a run.
 
     python bench/memory.py OUT --channels 384 --seconds 120 --sorter spykingcircus2 --n_jobs 2
 """
@@ -9,11 +8,10 @@ process and its workers (shared pages are counted once), sampled ten times a sec
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import time
 from pathlib import Path
 
-import psutil
+from peak_memory import GIB, peak_memory
 from rich.console import Console
 from rich.table import Table
 
@@ -24,8 +22,6 @@ from spikepipe_core.params import Params
 from spikepipe_core.produce import produce
 from spikepipe_core.stages.stage import Work
 from spikepipe_core.store import SessionEntry, Store, session_entries
-
-GIB = 2**30
 
 
 def main() -> None:
@@ -41,7 +37,7 @@ def main() -> None:
     table = Table("stage", "peak GiB", "estimate GiB", "seconds", title=_title(options))
     for name in STAGES:
         started = time.monotonic()
-        peak, problem = _peak_memory(_produce, store, entry, params, name, options.n_jobs)
+        peak, problem = peak_memory(_produce, store, entry, params, name, options.n_jobs)
         table.add_row(
             name,
             f"{peak / GIB:.2f}",
@@ -82,27 +78,6 @@ def _produce(store: Store, entry: SessionEntry, params: Params, name: str, n_job
     job = entry.jobs[0] if stage.scope == "probe" else None
     work = Work(store=store, entry=entry, job=job, params=params, stages=STAGES, n_jobs=n_jobs)
     produce(stage, work, recompute=True)
-
-
-def _peak_memory(target, *arguments) -> tuple[int, str]:
-    """Highest proportional set size of a process and its children, in bytes, and how it failed if it did."""
-    process = multiprocessing.get_context("spawn").Process(target=target, args=arguments)
-    process.start()
-    peak = 0
-    while process.is_alive():
-        peak = max(peak, _memory(psutil.Process(process.pid)))
-        process.join(0.1)
-    return peak, "" if process.exitcode == 0 else f"failed ({process.exitcode})"
-
-
-def _memory(process: psutil.Process) -> int:
-    total = 0
-    try:
-        for member in (process, *process.children(recursive=True)):
-            total += member.memory_full_info().pss
-    except psutil.Error:
-        pass  # it ended while we looked
-    return total
 
 
 def _estimate(name: str, entry: SessionEntry, params: Params, n_jobs: int) -> float:
