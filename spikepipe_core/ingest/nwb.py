@@ -39,11 +39,16 @@ class NwbReader:
     name = "nwb"
 
     def detect(self, folder: Path) -> str | None:
-        """Recognise a file by its ending and the signature of HDF5, a folder by what Zarr says of it."""
+        """Recognise a file by its ending and the signature of HDF5, a folder by what Zarr says of it.
+
+        What is NWB by its name only is damaged, and recognised so that `find` can say how.
+        """
+        named = None
         for path in _nwb_paths(folder):
             if is_nwb(path):
                 return f"NWB file {path.name}"
-        return None
+            named = named or path
+        return named and f"NWB by its name, {named.name}"
 
     def find(self, folder: Path, root: Path, params: JobDispatchParams) -> Found:
         """Find the wide-band series of every file; each file is a session."""
@@ -76,7 +81,13 @@ class NwbReader:
 def _nwb_paths(folder: Path) -> Iterable[Path]:
     """Files, and folders of Zarr, that are NWB by name; and by content, where the name says Zarr only."""
     paths = [folder] if folder.is_file() or _may_be_zarr(folder) else walk_files(folder)
-    return (path for path in paths if path.suffix == ".nwb" or (path.suffix == ".zarr" and is_nwb(path)))
+    return (
+        path
+        for path in paths
+        if path.suffixes[-2:] == [".nwb", ".zarr"]
+        or path.suffix == ".nwb"
+        or (path.suffix == ".zarr" and is_nwb(path))
+    )
 
 
 def _may_be_zarr(folder: Path) -> bool:

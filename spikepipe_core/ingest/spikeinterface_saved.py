@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Saved", "find_saved", "identify", "open_saved", "saved_files"]
 
-_BINARY = "binary.json"
+_BINARY, _FOLDER_MARK = "binary.json", "si_folder.json"
 # What else lies in folders that SpikeInterface writes, and describes no recording by itself.
-_BESIDE = frozenset({_BINARY, "si_folder.json", "provenance.json", "annotations.json", "probegroup.json"})
+_BESIDE = frozenset({_BINARY, _FOLDER_MARK, "provenance.json", "annotations.json", "probegroup.json"})
 _BESIDE |= {"probe.json", "spikeinterface_info.json"}
 _PICKLES = (".pkl", ".pickle")
 
@@ -68,6 +68,9 @@ def find_saved(folder: Path, root: Path) -> tuple[list[Saved], list[tuple[Path, 
         if path.name == _BINARY or path.suffix == ".zarr":
             saved = identify(path.parent if path.name == _BINARY else path, root)
             found += [saved] if saved else []
+        elif path.name == _FOLDER_MARK and path.with_name("traces_cached_seg0.raw").exists():
+            if not path.with_name(_BINARY).is_file():
+                passed_over.append((path.parent, f"its {_BINARY} is missing, or no file. Copy it again."))
         elif path.suffix in _PICKLES:
             passed_over.append((path, _why_not(path)))
         elif path.suffix == ".json" and path.parent == folder and path.name not in _BESIDE:
