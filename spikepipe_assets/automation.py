@@ -14,6 +14,7 @@ import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
 from spikepipe_assets.deployment import Deployment
+from spikepipe_assets.housekeeping import tidy_scratch
 from spikepipe_assets.jobs import NEW_SESSION_PRIORITY, PRIORITY_TAG, PROBE_JOB, SESSION_PRIORITY
 from spikepipe_assets.ledger_view import ledger_sensor
 from spikepipe_assets.lost_steps import record_lost_steps
@@ -39,6 +40,7 @@ def build_sensors(deployment: Deployment) -> list[dg.SensorDefinition]:
         lost_steps(deployment),
         failure_webhook(deployment),
         ledger_sensor(deployment),
+        tidy_scratch(deployment),
     ]
 
 

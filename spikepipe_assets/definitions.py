@@ -3,7 +3,7 @@
 ==========  ======================================================================================
 Assets      every output of `spikepipe_core.graph.STAGES`, keyed by session and probe (NWB by session); `ledger`
 Jobs        `probe`: every output of one recording job; `session_nwb`: the file of one session
-Sensors     `new_sessions`, `session_outputs` (NWB by itself), `lost_steps`, `failure_webhook`, `ledger`
+Sensors     `new_sessions`, `session_outputs` (NWB by itself), `lost_steps`, `failure_webhook`, `ledger`, `tidy_scratch`
 Resources   `store`: where outputs live and which params apply
 Executor    steps in a fork server that has the imports ready; on a cluster, pods
 ==========  ======================================================================================

@@ -90,6 +90,15 @@ def find_removable(
                 yield from _releasable(store, stages, entry, released)
 
 
+def removable_traces(store: Store, stages: Mapping[str, Stage]) -> Iterator[Removable]:
+    """What may be removed of scratch; looks only at sessions that have something there."""
+    folders = _folders(store.scratch.root)
+    registered = {folder: store.registry.sessions_in(folder) for folder in folders}
+    names = [entry.session for entries in registered.values() for entry in entries]
+    sessions = [summary for name in names for summary in read_sessions(store, name)]
+    return _scratch(store, stages, sessions, registered)
+
+
 def _folders(root: Path) -> list[str]:
     """Session folders that spikepipe has made in a root."""
     if not root.is_dir():

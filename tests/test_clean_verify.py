@@ -10,8 +10,10 @@ import pytest
 from quick_results import QuickResults, entry
 
 from spikepipe_assets.cli import main
+from spikepipe_assets.definitions import build_definitions
 from spikepipe_assets.deployment import Deployment, StorageSettings, stored_settings
 from spikepipe_assets.instance import default_home
+from spikepipe_assets.partitions import SESSION_PROBE, probe_key
 from spikepipe_core.cleaning import Removable, find_removable, remove_all
 from spikepipe_core.errors import BadDataError, ParamsError
 from spikepipe_core.produce import is_current
@@ -164,6 +166,29 @@ def test_traces_go_when_every_step_is_done_and_stay_while_one_failed(quick):
     assert not place.exists() and other.exists()
     assert quick.store.scratch.read_manifest(quick.work("m1", "imec0").scratch_ref("traces")) is None
     assert removable(quick) == []
+
+
+def test_traces_of_runs_that_nobody_waits_for_go_by_themselves(quick):
+    place, other = write_traces(quick), write_traces(quick, "imec1")
+    quick.misbehave["m1", "imec1", "analyzer"] = BadDataError("bad")
+    quick.change(postprocessing={"duplicate_threshold": 0.5})
+    quick.make("m1", "imec1", "analyzer")
+
+    def tick(**settings) -> str:
+        defs = build_definitions(Deployment(results=quick.root, **settings))
+        context = dg.build_sensor_context(instance, definitions=defs)
+        return defs.resolve_sensor_def("tidy_scratch")(context).skip_message
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert tick(storage={"keep": {"traces": "always"}}) == "storage.keep.traces is always"
+        job = build_definitions(Deployment(results=quick.root)).resolve_job_def("probe")
+        tags = SESSION_PROBE.get_tags_for_partition_key(probe_key("m1", "imec1"))
+        run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+        assert tick() == "nothing to remove", "a run is at the session"
+        instance.report_run_failed(run)
+        assert tick() == "removed 1 kB" and not place.exists()
+        assert other.exists(), "it failed: the next attempt needs them"
+        assert tick() == "nothing to remove"
 
 
 def test_traces_stay_while_a_step_is_at_work(quick):

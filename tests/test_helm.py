@@ -179,6 +179,16 @@ def test_spikepipe_reads_its_settings(full):
     assert cluster.service_account == "rel-spikepipe-steps"
 
 
+def test_scratch_that_is_shared_is_tidied_by_the_code_server(full, helm, tmp_path):
+    def scratch(found: list[dict]) -> list[str]:
+        (container,) = pod_specs(found)["code"]["containers"]
+        return [m["mountPath"] for m in container["volumeMounts"] if m["name"] == "scratch"]
+
+    assert scratch(full) == ["/scratch"] and scratch(objects(helm, {}, tmp_path)) == []
+    volumes = {v["name"]: v for v in pod_specs(full)["code"]["volumes"]}
+    assert volumes["scratch"]["persistentVolumeClaim"] == {"claimName": "fast"}
+
+
 def test_raw_data_are_mounted_read_only(full):
     for component in ("webserver", "daemon", "code"):
         mounts = {m["name"]: m for m in pod_specs(full)[component]["containers"][0]["volumeMounts"]}

@@ -275,7 +275,10 @@ def load_curated(work: Work) -> si.BaseSorting:
 
 def _settings(params: Params) -> dict[str, Any]:
     curation = params.curation
-    decide = curation.model_dump(mode="json", include={"bombcell", "noise_strategy", "slay"}, by_alias=True)
+    # The classifiers' names, so that another one in the params is seen before anything is made; which revision a name
+    # stands for is seen then (`_identity`).
+    names = {"bombcell", "noise_strategy", "slay", "noise_neural_classifier", "sua_mua_classifier"}
+    decide = curation.model_dump(mode="json", include=names, by_alias=True)
     return {"query": curation.query or None, **decide}
 
 
