@@ -276,7 +276,7 @@ def test_odd_names_of_folders_give_keys_and_paths_that_stay_inside(sessions, roo
 
 def test_a_folder_whose_name_is_no_text_gets_a_key_that_is(sessions, root):
     odd = put(sessions["spikeglx"], root / "odd")
-    os.rename(os.fsencode(odd), os.fsencode(root) + b"/caf\xe9")
+    odd.rename(root / os.fsdecode(b"caf\xe9"))
     found = found_in_time(root)
     first, second = found.jobs
     assert first.session_folder.isascii() and second.session_folder == "good"
