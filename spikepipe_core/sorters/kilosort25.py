@@ -43,5 +43,5 @@ KILOSORT25 = Sorter(
     memory=Memory(6.0, 0.0, 1.5),
     container="spikeinterface/kilosort2_5-compiled-base",
     install="put the compiled Kilosort 2.5 (ks2_5_compiled) on the PATH, set KILOSORT2_5_PATH to its MATLAB folder, "
-    "or have Singularity or Docker for its container",
+    "or have Singularity or Docker for its container; docs/sorters.md says how",
 )
