@@ -167,6 +167,20 @@ def test_the_launchpad_changes_the_typed_key_and_no_other(registered):
     assert settings == default
 
 
+def test_motion_that_cannot_be_estimated_is_a_failed_check(registered):
+    _, defs, instance, entry = registered
+    estimate = {"estimate_motion_kwargs": {"bin_s": 2.0, "direction": "z"}, "preset": "rigid_fast"}
+    typed = {"ops": {"preprocessed_recording": {"config": {"min_preprocessing_duration": 0.0}},
+                     "motion": {"config": estimate}}}  # fmt: skip
+    key = probe_key(entry.session, entry.probes[0])
+    result = materialize(
+        defs, instance, key, "recording", "preprocessed_recording", "motion", run_config=typed
+    )
+    assert result.success
+    (check,) = [each for each in result.get_asset_check_evaluations() if each.check_name == "motion_estimate"]
+    assert not check.passed and "no estimate with preset 'rigid_fast'" in check.description
+
+
 def test_an_unknown_key_is_refused_at_launch(registered):
     _, defs, instance, entry = registered
     typed = {"ops": {"preprocessed_recording": {"config": {"highpas_filter": {}}}}}

@@ -119,7 +119,7 @@ def preprocess(
             labels = _default(chain, params, detect, stimulation, job_kwargs)
         else:
             labels = apply_custom(chain, params.custom_preprocessing_pipeline, job_kwargs)
-            _require_good_channels(labels, params.max_bad_channel_fraction)
+            _require_good_channels(labels, params)
             artifacts.subtract(chain, stimulation, job_kwargs)
         if params.blank_saturation is not None:
             found.append(artifacts.blank_saturation(chain, raw, params.blank_saturation, job_kwargs))
@@ -177,7 +177,7 @@ def _default(
         _require_gains(chain.recording, params)
         labels = detect(chain.recording)
         chain.note("detect_bad_channels", **params.detect_bad_channels.kwargs())
-        _require_good_channels(labels, params.max_bad_channel_fraction)
+        _require_good_channels(labels, params)
         chain.recording.set_property(
             LABEL_PROPERTY, np.array([labels[str(channel)] for channel in chain.recording.channel_ids])
         )
@@ -209,10 +209,14 @@ def _require_gains(recording: si.BaseRecording, params: PreprocessingParams) -> 
         )
 
 
-def _require_good_channels(labels: Labels, limit: float) -> None:
+def _require_good_channels(labels: Labels, params: PreprocessingParams) -> None:
+    limit = params.max_bad_channel_fraction
     bad = sum(label in BAD_LABELS for label in labels.values())
     if labels and bad == len(labels):
-        raise SkippedByRule(f"all {bad} channels are dead or noisy")
+        raise SkippedByRule(
+            f"all {bad} channels are dead or noisy. If they are not, the gain may be wrong (channels are judged by uV): "
+            "correct it, or take preprocessing.detect_bad_channels.method = 'mad', which compares them with each other"
+        )
     if bad > limit * len(labels):
         raise SkippedByRule(
             f"{bad} of {len(labels)} channels are dead or noisy ({bad / len(labels):.0%}), more than "
