@@ -115,7 +115,7 @@ def simulate(data: Path, options: argparse.Namespace) -> None:
 
 def through_spikepipe(sorter: str, options: argparse.Namespace) -> si.BaseSorting:
     """The units that spikepipe finds with its default params."""
-    work = _work(sorter, options)
+    work = preprocessed(sorter, options)
     produce(work.stages["sorting"], work)
     return load_sorting(work)
 
@@ -124,7 +124,7 @@ def by_hand(sorter: str, options: argparse.Namespace) -> si.BaseSorting:
     """The units that SpikeInterface finds with its default parameters on the same preprocessed traces."""
     from spikeinterface.sorters import run_sorter
 
-    recording = cached_traces(_work(sorter, options))
+    recording = cached_traces(preprocessed(sorter, options))
     si.set_global_job_kwargs(n_jobs=options.n_jobs)
     folder = options.out / "by_hand"
     remove(folder)
@@ -134,7 +134,7 @@ def by_hand(sorter: str, options: argparse.Namespace) -> si.BaseSorting:
     return found
 
 
-def _work(sorter: str, options: argparse.Namespace) -> Work:
+def preprocessed(sorter: str, options: argparse.Namespace) -> Work:
     """The recording job, preprocessed."""
     params = Params.model_validate(
         {

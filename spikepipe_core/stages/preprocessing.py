@@ -214,8 +214,9 @@ def _require_good_channels(labels: Labels, params: PreprocessingParams) -> None:
     bad = sum(label in BAD_LABELS for label in labels.values())
     if labels and bad == len(labels):
         raise SkippedByRule(
-            f"all {bad} channels are dead or noisy. If they are not, the gain may be wrong (channels are judged by uV): "
-            "correct it, or take preprocessing.detect_bad_channels.method = 'mad', which compares them with each other"
+            f"all {bad} channels are dead or noisy. If they are not, the gain may be wrong (channels are judged by "
+            "uV): correct it, or take preprocessing.detect_bad_channels.method = 'mad', which compares them with "
+            "each other"
         )
     if bad > limit * len(labels):
         raise SkippedByRule(
