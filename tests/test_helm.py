@@ -21,11 +21,12 @@ KUBERNETES = "1.35"
 
 EVERYTHING = {
     "processing": {"params": {"spikesorting": {"sorter": "kilosort4"}}, "runmode": "full"},
-    "automation": {"enabled": True, "roots": ["/data/rig1", "/data/rig2"]},
+    "automation": {"enabled": True, "roots": ["/data/rig1", "/data/rig2"], "completeMarker": "DONE"},
     "storage": {
         "data": {"existingClaim": "raw"},
         "results": {"existingClaim": "results"},
         "scratch": {"existingClaim": "fast"},
+        "keep": {"lfp": "while_needed", "traces": "always"},
     },
     "steps": {"overrides": {"sorting": {"pod_spec_config": {"node_selector": {"disk": "nvme"}}}}},
     "postgresql": {"enabled": False, "host": "db.example.org", "existingSecret": "db"},
@@ -187,6 +188,23 @@ def test_scratch_that_is_shared_is_tidied_by_the_code_server(full, helm, tmp_pat
     assert scratch(full) == ["/scratch"] and scratch(objects(helm, {}, tmp_path)) == []
     volumes = {v["name"]: v for v in pod_specs(full)["code"]["volumes"]}
     assert volumes["scratch"]["persistentVolumeClaim"] == {"claimName": "fast"}
+
+
+def test_sensors_and_policy_are_set_by_the_values(full, monkeypatch):
+    from spikepipe_assets.deployment import PINNED, Deployment, WatchSettings
+
+    for name in (PINNED, "SPIKEPIPE_DEPLOYMENT", "DAGSTER_HOME", "SPIKEPIPE_PARAMS_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    for one in pod_specs(full)["code"]["containers"][0]["env"]:
+        if one["name"].startswith(
+            ("SPIKEPIPE_DATA", "SPIKEPIPE_SETTLE", "SPIKEPIPE_LOOK", "SPIKEPIPE_COMP", "SPIKEPIPE_KEEP")
+        ):
+            monkeypatch.setenv(one["name"], one["value"])
+    found = Deployment.from_environment()
+    assert found.watch == WatchSettings(
+        roots=("/data/rig1", "/data/rig2"), settle_s=300, marker="DONE", every_s=30
+    )
+    assert (found.storage.keep.lfp, found.storage.keep.traces) == ("while_needed", "always")
 
 
 def test_raw_data_are_mounted_read_only(full):

@@ -51,8 +51,17 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- if .Values.ingress.enabled }}
 - {name: SPIKEPIPE_UI_URL, value: {{ printf "http%s://%s%s" (ternary "s" "" .Values.ingress.tls.enabled) .Values.ingress.host .Values.webserver.pathPrefix | quote }}}
 {{- end }}
+{{- with .Values.storage.keep }}
+{{- $kept := list }}{{ range $name, $keep := . }}{{ $kept = append $kept (printf "%s=%s" $name $keep) }}{{ end }}
+- {name: SPIKEPIPE_KEEP, value: {{ join "," $kept | quote }}}
+{{- end }}
 {{- if .Values.automation.enabled }}
 - {name: SPIKEPIPE_DATA_ROOTS, value: {{ join ":" .Values.automation.roots | quote }}}
+- {name: SPIKEPIPE_SETTLE_SECONDS, value: {{ .Values.automation.settleSeconds | toString | quote }}}
+- {name: SPIKEPIPE_LOOK_SECONDS, value: {{ .Values.automation.lookSeconds | toString | quote }}}
+{{- with .Values.automation.completeMarker }}
+- {name: SPIKEPIPE_COMPLETE_MARKER, value: {{ . | quote }}}
+{{- end }}
 {{- end }}
 {{- end }}
 
