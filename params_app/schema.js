@@ -1434,7 +1434,7 @@ window.paramsSchema = {
                     }
                   ],
                   "default": null,
-                  "description": "Seed of the draw. null: another draw each time."
+                  "description": "Seed of the draw. null: 0, so that two runs agree."
                 }
               },
               "type": "object"
@@ -1468,7 +1468,7 @@ window.paramsSchema = {
                         }
                       ],
                       "default": null,
-                      "description": "Seed of the draw. null: another draw each time."
+                      "description": "Seed of the draw. null: 0, so that two runs agree."
                     }
                   },
                   "type": "object"
@@ -1726,7 +1726,29 @@ window.paramsSchema = {
                     "sparsity": {
                       "anyOf": [
                         {
-                          "additionalProperties": {},
+                          "additionalProperties": true,
+                          "description": "Which channels belong to a unit.",
+                          "properties": {
+                            "method": {
+                              "default": "radius",
+                              "description": "SpikeInterface's rule; 'radius' keeps the channels within radius_um of the unit.",
+                              "enum": [
+                                "radius",
+                                "best_channels",
+                                "closest_channels",
+                                "snr",
+                                "amplitude",
+                                "by_property"
+                              ],
+                              "type": "string"
+                            },
+                            "radius_um": {
+                              "default": 100,
+                              "description": "Radius in µm around the unit's main channel.",
+                              "exclusiveMinimum": 0,
+                              "type": "number"
+                            }
+                          },
                           "type": "object"
                         },
                         {
@@ -1734,7 +1756,7 @@ window.paramsSchema = {
                         }
                       ],
                       "default": null,
-                      "description": "A sparsity of its own for these metrics. null: the analyzer's."
+                      "description": "Channels over which these metrics follow the waveform, as in postprocessing.sparsity. null: the analyzer's."
                     },
                     "include_multi_channel_metrics": {
                       "default": true,

@@ -55,6 +55,8 @@ BEYOND_THE_DOCUMENT = {
         )
     ),
     "postprocessing.extensions.amplitude_scalings",
+    "postprocessing.extensions.template_metrics.sparsity.method",
+    "postprocessing.extensions.template_metrics.sparsity.radius_um",
     "postprocessing.extensions.valid_unit_periods",
     "preprocessing.t_start",
     "preprocessing.t_stop",

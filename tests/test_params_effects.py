@@ -115,15 +115,22 @@ def preprocessing(params: Params, recording: si.BaseRecording, monkeypatch: pyte
 def motion(params: Params, recording: si.BaseRecording, monkeypatch: pytest.MonkeyPatch) -> Any:
     from spikepipe_core.stages import motion as stage
 
-    calls = []
+    calls: list[Any] = []
 
-    def compute(given: si.BaseRecording, **arguments: Any) -> tuple[Any, dict]:
+    def find(_: Any, steps: dict, folder: Path, arguments: dict) -> tuple[Any, Any]:
+        calls.append((steps, arguments))
+        peaks = peaks_of(recording)
+        return peaks, located(peaks)
+
+    def follow(*_: Any, **arguments: Any) -> Any:
         calls.append(arguments)
-        return given, {"motion": None, "peaks": [], "peak_locations": []}
+        raise ValueError("asked")
 
-    monkeypatch.setattr(stage.spre, "compute_motion", compute)
+    monkeypatch.setattr(stage, "find_peaks", find)
+    monkeypatch.setattr("spikeinterface.sortingcomponents.motion.estimate_motion", follow)
     section = params.preprocessing
-    stage.estimate_motion(recording, section.motion_correction, job_kwargs(section.job_kwargs))
+    stage.estimate_motion(recording, section.motion_correction, Path(), job_kwargs(section.job_kwargs))
+    assert len(calls) == 2
     return calls
 
 
@@ -175,6 +182,9 @@ class Recorder:
 
     def set_temporary_recording(self, *_: Any, **__: Any) -> None:
         """Nothing is read."""
+
+    def has_extension(self, name: str) -> bool:
+        return False
 
     def select_units(self, units: Any) -> Recorder:
         return self
@@ -372,9 +382,10 @@ STIMULATED = {"preprocessing": {"remove_stimulation_artifacts": {}}}
 BANDPASS = {"preprocessing": {"filter_type": "bandpass"}}
 DESTRIPE = {"preprocessing": {"denoising_strategy": "destripe"}}
 SHORT_SNIPPETS = {"visualization": {"timeseries": {"snippet_duration_s": 0.05}}}
-TRANSLATED = "test_stages_postprocessing.py::test_metric_params_are_translated_and_it_is_said"
-"""For what the installed SpikeInterface has no place: it is said, with what is done instead."""
-
+OWN_METRICS = "test_own_metrics.py"
+OWN_SIGN = (
+    f"{OWN_METRICS}::test_peak_sign_of_a_metric_is_that_of_an_analyzer_of_this_sign_and_touches_no_other"
+)
 ROWS: dict[str, Changed | str] = {
     "$schema": "test_params.py::test_the_exported_defaults_load_and_are_valid",
     "job_dispatch.split_segments": "test_ingest_shapes.py::test_three_segments_are_three_sessions_or_one",
@@ -466,17 +477,29 @@ ROWS: dict[str, Changed | str] = {
     "postprocessing.extensions.unit_locations.method": Changed("postprocessing", "center_of_mass"),
     "postprocessing.extensions.spike_locations.method": Changed("postprocessing", "center_of_mass"),
     "postprocessing.extensions.spike_amplitudes.peak_sign": Changed("postprocessing", "pos"),
-    "postprocessing.extensions.template_metrics.sparsity": TRANSLATED,
-    "postprocessing.extensions.template_metrics.include_multi_channel_metrics": Changed("postprocessing", False),
+    "postprocessing.extensions.template_metrics.sparsity": (
+        f"{OWN_METRICS}::test_template_metrics_have_a_sparsity_of_their_own"
+    ),
+    "postprocessing.extensions.template_metrics.sparsity.method": (
+        f"{OWN_METRICS}::test_template_metrics_have_a_sparsity_of_their_own"
+    ),
+    "postprocessing.extensions.template_metrics.sparsity.radius_um": (
+        f"{OWN_METRICS}::test_template_metrics_have_a_sparsity_of_their_own"
+    ),
+    "postprocessing.extensions.template_metrics.include_multi_channel_metrics": (
+        f"{OWN_METRICS}::test_multi_channel_metrics_are_left_out_on_a_probe_of_many_channels_too"
+    ),
     "postprocessing.extensions.principal_components.mode": Changed("postprocessing", "concatenated"),
     "postprocessing.extensions.principal_components.whiten": Changed("postprocessing", False),
     "postprocessing.extensions.amplitude_scalings": Changed("postprocessing", None),
     "postprocessing.extensions.valid_unit_periods": Changed("postprocessing", None),
     "postprocessing.extensions.quality_metrics.metric_names": Changed("postprocessing", ["snr"]),
-    "postprocessing.extensions.quality_metrics.metric_params.snr.peak_sign": TRANSLATED,
-    "postprocessing.extensions.quality_metrics.metric_params.amplitude_cutoff.peak_sign": TRANSLATED,
-    "postprocessing.extensions.quality_metrics.metric_params.amplitude_median.peak_sign": TRANSLATED,
-    "postprocessing.extensions.quality_metrics.metric_params.synchrony.synchrony_sizes": TRANSLATED,
+    "postprocessing.extensions.quality_metrics.metric_params.snr.peak_sign": OWN_SIGN,
+    "postprocessing.extensions.quality_metrics.metric_params.amplitude_cutoff.peak_sign": OWN_SIGN,
+    "postprocessing.extensions.quality_metrics.metric_params.amplitude_median.peak_sign": OWN_SIGN,
+    "postprocessing.extensions.quality_metrics.metric_params.synchrony.synchrony_sizes": (
+        f"{OWN_METRICS}::test_synchrony_is_counted_for_the_sizes_asked_for"
+    ),
     "curation.query": Changed("query", "snr > 5"),
     "curation.noise_neural_classifier": "test_curation.py::test_unitrefine_models_label_the_units",
     "curation.sua_mua_classifier": "test_curation.py::test_unitrefine_models_label_the_units",

@@ -158,12 +158,14 @@ def test_extensions_are_translated_and_it_is_said(extensions, where, expected, s
     [
         ("snr", {"peak_mode": "peak_to_peak"}, {"method": "peak_to_peak"}, "snr.peak_mode"),
         ("snr", {"peak_sign": "both"}, {}, "snr.peak_sign = both"),
+        ("snr", {"peak_sign": "neg"}, {}, None),
         (
             "amplitude_cutoff",
-            {"peak_sign": "neg", "num_histogram_bins": 9},
+            {"peak_sign": "pos", "num_histogram_bins": 9},
             {"num_histogram_bins": 9},
             "peak_sign",
         ),
+        ("nn_advanced", {"peak_sign": "pos"}, {"seed": 0}, "nn_advanced.peak_sign = pos"),
         ("silhouette", {"method": ["simplified"]}, {"method": "simplified"}, "silhouette.method"),
         ("silhouette", {"method": ["full", "simplified"]}, {"method": "full"}, "takes one, 'full'"),
         ("silhouette", {"method": "full"}, {"method": "full"}, None),

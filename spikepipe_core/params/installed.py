@@ -12,10 +12,11 @@ import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from ..errors import NotAvailableError
 from ..sorters import is_known, known_sorters, sorter_entry
+from .base import PeakSign
 from .curation import BombcellParams
 from .installed_motion import GROUPS, motion_arguments
 from .metrics import DEFAULT_METRIC_PARAMS
@@ -195,15 +196,15 @@ def _step_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _sparsity_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
-    path = "postprocessing.sparsity"
-    arguments = _object_at(data, path)
     known = set(known_keys(SparsityParams))
-    if arguments.keys() <= known:
-        return
-    from spikeinterface.core.sparsity import estimate_sparsity
+    for path in ("postprocessing.sparsity", "postprocessing.extensions.template_metrics.sparsity"):
+        arguments = _object_at(data, path)
+        if arguments.keys() <= known:
+            continue
+        from spikeinterface.core.sparsity import estimate_sparsity
 
-    takes, _ = _arguments(estimate_sparsity)
-    yield from _unknown(path, arguments, known | takes, "an argument of SpikeInterface's sparsity")
+        takes, _ = _arguments(estimate_sparsity)
+        yield from _unknown(path, arguments, known | takes, "an argument of SpikeInterface's sparsity")
 
 
 def _extension_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -237,7 +238,10 @@ def _metric_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     defaults = {str(name): set(known) for name, known in DEFAULT_METRIC_PARAMS.items()}
     for metric, arguments in _object_at(data, path).items():
         ours = defaults.get(metric, set()) | _OTHER_METRIC_ARGUMENTS.get(metric, set())
-        if not isinstance(arguments, Mapping) or arguments.keys() <= ours:
+        if not isinstance(arguments, Mapping):
+            continue
+        yield from _own_metric_problems(f"{path}.{metric}", arguments)
+        if arguments.keys() <= ours:
             continue
         from spikeinterface.metrics.quality import get_default_quality_metrics_params
 
@@ -245,6 +249,25 @@ def _metric_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         if metric in installed:
             known = ours | installed[metric].keys()
             yield from _unknown(f"{path}.{metric}", arguments, known, f"an argument of the metric {metric}")
+
+
+def _own_metric_problems(path: str, arguments: Mapping[str, Any]) -> Iterator[Problem]:
+    """Judge the values of what SpikeInterface takes no longer and the pipeline measures itself."""
+    sign, sizes = arguments.get("peak_sign"), arguments.get("synchrony_sizes")
+    signs = get_args(PeakSign)
+    if sign is not None and sign not in signs:
+        similar = did_you_mean(closest(str(sign), signs))
+        yield Problem(f"{path}.peak_sign", sign, f"must be one of {', '.join(signs)}", similar)
+    if sizes is not None and not _are_synchrony_sizes(sizes):
+        yield Problem(f"{path}.synchrony_sizes", sizes, "must be a list of whole numbers, each 2 or more")
+
+
+def _are_synchrony_sizes(sizes: Any) -> bool:
+    return (
+        isinstance(sizes, list)
+        and bool(sizes)
+        and all(isinstance(size, int) and not isinstance(size, bool) and size >= 2 for size in sizes)
+    )
 
 
 def _bombcell_problems(data: Mapping[str, Any]) -> Iterator[Problem]:

@@ -47,7 +47,7 @@ class RandomSpikesParams(ForwardingModel):
         default=None,
         description="Samples at both ends of a segment from which no spike is drawn. null: none.",
     )
-    seed: Seed = Field(default=None, description="Seed of the draw. null: another draw each time.")
+    seed: Seed = Field(default=None, description="Seed of the draw. null: 0, so that two runs agree.")
 
 
 class NoiseLevelsParams(ForwardingModel):
@@ -55,7 +55,7 @@ class NoiseLevelsParams(ForwardingModel):
 
     num_chunks_per_segment: PositiveInteger = Field(default=20, description="Chunks drawn from each segment.")
     chunk_size: PositiveInteger = Field(default=10000, description="Samples in a chunk.")
-    seed: Seed = Field(default=None, description="Seed of the draw. null: another draw each time.")
+    seed: Seed = Field(default=None, description="Seed of the draw. null: 0, so that two runs agree.")
 
 
 class WaveformsParams(ForwardingModel):
@@ -116,8 +116,10 @@ class TemplateMetricsParams(ForwardingModel):
     upsampling_factor: PositiveInteger = Field(
         default=10, description="Templates are upsampled by this before measuring."
     )
-    sparsity: FreeDict | None = Field(
-        default=None, description="A sparsity of its own for these metrics. null: the analyzer's."
+    sparsity: SparsityParams | None = Field(
+        default=None,
+        description="Channels over which these metrics follow the waveform, as in postprocessing.sparsity. null:"
+        " the analyzer's.",
     )
     include_multi_channel_metrics: bool = Field(
         default=True, description="Measure also how the waveform travels over channels (velocity, spread)."

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from spikepipe_core.stages.own_metrics import OwnMetrics
+
 RENAMED_METRICS = {
     "isolation_distance": "mahalanobis",
     "l_ratio": "mahalanobis",
@@ -18,8 +20,8 @@ RENAMED_METRICS = {
 }
 """SpikeInterface 0.104 computes two at a time, in columns that keep the old names."""
 
-PEAK_SIGN_METRICS = ("snr", "amplitude_cutoff", "amplitude_median", "sd_ratio", "nn_advanced")
-"""Metrics that took a peak sign of their own until SpikeInterface 0.104."""
+PEAK_SIGN_METRICS = ("snr", "amplitude_cutoff", "amplitude_median", "sd_ratio")
+"""Metrics that took a peak sign of their own until SpikeInterface 0.104, and take it here (`own_metrics`)."""
 
 ALWAYS = ("random_spikes", "templates")
 """Extensions that the params cannot leave out."""
@@ -31,7 +33,7 @@ SEED = 0
 """Taken where the params give no seed (null); it is recorded with the analyzer's own parameters."""
 
 SYNCHRONY_SIZES = [2, 4, 8]
-"""The only ones that SpikeInterface 0.105 computes."""
+"""The only ones that SpikeInterface 0.105 computes; others are counted in `own_metrics`."""
 
 
 @dataclass
@@ -44,12 +46,15 @@ class Translated:
         Name to arguments, in the order of the params file.
     peak_sign : str
         ``neg``, ``pos`` or ``both``: today a property of the whole analyzer.
+    own : OwnMetrics
+        Metrics that the analyzer cannot measure as they are asked for.
     changes : list of str
         What was translated, in words.
     """
 
     extensions: dict[str, dict[str, Any]] = field(default_factory=dict)
     peak_sign: str = "neg"
+    own: OwnMetrics = field(default_factory=OwnMetrics)
     changes: list[str] = field(default_factory=list)
 
 
@@ -124,11 +129,20 @@ def _template_metrics(
 ) -> dict[str, Any]:
     sparsity = arguments.pop("sparsity", None)
     if sparsity is not None:
+        result.own.template_sparsity = sparsity
         result.changes.append(
-            f"template_metrics.sparsity = {sparsity!r}: this SpikeInterface takes the analyzer's own sparsity "
-            "(postprocessing.sparsity) for multi-channel metrics"
+            f"template_metrics.sparsity = {sparsity!r}: measured apart, over these channels"
         )
+    if arguments.get("include_multi_channel_metrics") is False:
+        result.own.template_metrics_left_out = _multi_channel_metrics(arguments.get("metric_names"))
     return arguments
+
+
+def _multi_channel_metrics(asked_for: list[str] | None) -> list[str]:
+    """Those that SpikeInterface adds where there are 64 channels, even if it is told not to."""
+    from spikeinterface.metrics.template.template_metrics import get_multi_channel_template_metric_names
+
+    return [name for name in get_multi_channel_template_metric_names() if name not in (asked_for or ())]
 
 
 def _quality_metrics(arguments: dict[str, Any], wanted: dict[str, Any], result: Translated) -> dict[str, Any]:
@@ -142,12 +156,11 @@ def _quality_metrics(arguments: dict[str, Any], wanted: dict[str, Any], result: 
     if names is not None:
         params = {name: values for name, values in params.items() if name in names}
     for name in PEAK_SIGN_METRICS:
-        _drop_peak_sign(name, params, result)
+        _own_peak_sign(name, names, params, result)
     _snr_method(params, result)
     _silhouette_method(params, result)
     _synchrony_sizes(params, result)
-    if "nn_advanced" in params or "nn_advanced" in (names or ()):
-        params["nn_advanced"] = {"seed": SEED, **params.get("nn_advanced", {})}
+    _nn_advanced(names, params, result)
     return {**arguments, "metric_names": names, "metric_params": params}
 
 
@@ -175,12 +188,15 @@ def _possible_metrics(names: list[str], wanted: dict[str, Any], result: Translat
     return possible
 
 
-def _drop_peak_sign(name: str, params: dict[str, dict[str, Any]], result: Translated) -> None:
+def _own_peak_sign(
+    name: str, names: list[str] | None, params: dict[str, dict[str, Any]], result: Translated
+) -> None:
     sign = params.get(name, {}).pop("peak_sign", None)
-    if sign is not None:
+    if sign is not None and sign != result.peak_sign and (names is None or name in names):
+        result.own.peak_signs[name] = sign
         result.changes.append(
-            f"quality metric {name}.peak_sign = {sign}: this SpikeInterface has one peak sign for the whole "
-            f"analyzer, {result.peak_sign}"
+            f"quality metric {name}.peak_sign = {sign}: measured apart, on the main channels of this sign (those of "
+            f"the analyzer are of {result.peak_sign})"
         )
 
 
@@ -202,10 +218,22 @@ def _silhouette_method(params: dict[str, dict[str, Any]], result: Translated) ->
 
 def _synchrony_sizes(params: dict[str, dict[str, Any]], result: Translated) -> None:
     sizes = params.get("synchrony", {}).pop("synchrony_sizes", None)
-    if sizes is not None and list(sizes) != SYNCHRONY_SIZES:
+    if sizes is not None and sorted(set(sizes)) != SYNCHRONY_SIZES:
+        result.own.synchrony_sizes = list(sizes)
+        result.changes.append(f"quality metric synchrony.synchrony_sizes = {list(sizes)}: counted apart")
+
+
+def _nn_advanced(names: list[str] | None, params: dict[str, dict[str, Any]], result: Translated) -> None:
+    """Seed the choice of spikes; a peak sign of its own is the one that is not measured apart, and it is said."""
+    if "nn_advanced" not in params and "nn_advanced" not in (names or ()):
+        return
+    arguments = params.setdefault("nn_advanced", {})
+    arguments.setdefault("seed", SEED)
+    sign = arguments.pop("peak_sign", None)
+    if sign is not None and sign != result.peak_sign:
         result.changes.append(
-            f"quality metric synchrony.synchrony_sizes = {list(sizes)}: this SpikeInterface computes "
-            f"{SYNCHRONY_SIZES}"
+            f"quality metric nn_advanced.peak_sign = {sign}: this SpikeInterface takes the main channels of the "
+            f"analyzer, {result.peak_sign}"
         )
 
 

@@ -22,6 +22,7 @@ from spikepipe_core.errors import ParamsError, StageFailedError
 from spikepipe_core.params import Params, PostprocessingParams
 from spikepipe_core.stages.extensions import Translated, translate
 from spikepipe_core.stages.motion import motion_corrected
+from spikepipe_core.stages.own_metrics import measure_own
 from spikepipe_core.stages.preprocessing import load_preprocessed
 from spikepipe_core.stages.sorting import load_sorting
 from spikepipe_core.stages.stage import Built, Stage, Work
@@ -121,6 +122,9 @@ def analyze(
             warnings.simplefilter("always")
             analyzer.set_temporary_recording(traces, check_dtype=False)
             analyzer.compute(wanted.extensions, **job_kwargs)
+            if wanted.own:
+                sparsity = params.sparsity.kwargs()
+                measure_own(analyzer, traces, wanted.own, wanted.extensions, sparsity, job_kwargs)
     except TypeError as error:
         raise ParamsError(
             f"postprocessing.extensions: the installed SpikeInterface does not take these arguments: {error}"
@@ -259,7 +263,7 @@ def _inputs(params: Params) -> tuple[str, ...]:
 
 STAGE = Stage(
     name="analyzer",
-    version="2",
+    version="3",
     section="postprocessing",
     location="postprocessed/{name}.zarr",
     settings=_settings,
