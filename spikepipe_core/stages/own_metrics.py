@@ -147,10 +147,9 @@ def _quality_of_sign(
     asked = {
         name: value for name, value in extensions["quality_metrics"].items() if name != "use_valid_periods"
     }
-    amplitudes = {
-        name: extensions[name] for name in ("noise_levels", "spike_amplitudes") if name in extensions
-    }
-    second.compute({**_templates(extensions), **amplitudes}, **job_kwargs)
+    needed = _templates(extensions)
+    needed |= {name: extensions[name] for name in ("noise_levels", "spike_amplitudes") if name in extensions}
+    second.compute(needed, **job_kwargs)
     params = {name: values for name, values in asked["metric_params"].items() if name in names}
     asked.update(metric_names=names, metric_params=params, periods=_periods(analyzer))
     second.compute({"quality_metrics": asked}, **job_kwargs)
