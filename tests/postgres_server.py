@@ -45,7 +45,7 @@ def postgres_server(programs: Path) -> Iterator[str]:
     try:
         call("initdb", "-U", "lab", "-A", "scram-sha-256", "--pwfile", str(folder / "password"), "--no-sync")
         port = _free_port()
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
         call("pg_ctl", "start", "-w", "-l", str(folder / "server.log"), "-o", options)
         try:
             yield f"postgresql://lab:{PASSWORD}@127.0.0.1:{port}/postgres"

@@ -207,6 +207,15 @@ def test_sensors_and_policy_are_set_by_the_values(full, monkeypatch):
     assert (found.storage.keep.lfp, found.storage.keep.traces) == ("while_needed", "always")
 
 
+def test_pools_are_set_after_install(full):
+    (job,) = [one for one in full if one["kind"] == "Job"]
+    (*_, command) = job["spec"]["template"]["spec"]["containers"][0]["command"]
+    assert command.split("; ")[-2:] == [
+        "dagster instance concurrency set gpu 1",
+        "dagster instance concurrency set disk 4",
+    ]
+
+
 def test_raw_data_are_mounted_read_only(full):
     for component in ("webserver", "daemon", "code"):
         mounts = {m["name"]: m for m in pod_specs(full)[component]["containers"][0]["volumeMounts"]}
