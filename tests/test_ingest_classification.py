@@ -13,6 +13,7 @@ from spikepipe_core.ingest.classification import StreamFacts, classify
         ("imec0.ap", "AP"),
         ("imec0.lf", "LFP"),
         ("imec0.ap-SYNC", "sync"),
+        ("Record Node 101#Neuropix-PXI-100.ProbeA-APSYNC", "sync"),
         ("nidq", "analog"),
         ("obx0", "analog"),
         ("Record Node 101#Neuropix-PXI-100.ProbeA-AP", "AP"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from probeinterface import read_spikeglx
 
 from spikepipe_core.demo import write_demo_session
 from spikepipe_core.errors import BadDataError
@@ -203,6 +204,22 @@ def test_onebox_and_docks(run):
     assert [job.probe for job in found.jobs] == ["imec0", "imec12"]
     boards = [one for one in found.ignored if one.kind != "sync"]
     assert [(one.kind, "OneBox" in one.reason) for one in boards] == [("analog", True)] * 2
+
+
+def test_an_opto_probe_is_read_as_the_probe_that_it_is(run):
+    """Neuropixels Opto: part number and type of its own, a table of channels like that of Neuropixels 1.0."""
+    for band in ("ap", "lf"):
+        _, meta = _files(run, band)
+        _change(meta, r"imDatPrb_pn=.*", "imDatPrb_pn=NP1300")
+        _change(meta, r"imDatPrb_type=.*", "imDatPrb_type=1300")
+        _change(meta, r"imroTbl=\(0,", "imroTbl=(1300,")
+        _change(meta, r"snsGeomMap=\(NP1000,", "snsGeomMap=(NP1300,")
+    job = _job(run)
+    assert (job.probe_model.split()[0], job.kind, job.problem) == ("NP1300", "AP", None)
+    recording = load_recording(job, run)
+    expected = read_spikeglx(_files(run, "ap")[1]).contact_positions[:16]
+    assert np.array_equal(recording.get_channel_locations(), expected)
+    assert recording.get_property("inter_sample_shift") is not None
 
 
 def test_a_part_of_the_lf_channels_keeps_their_positions(run):

@@ -127,3 +127,12 @@ def test_any_level_of_the_session_gives_the_same_jobs(session, level):
     folder = {"probe folder": probe_folder, "run folder": session, "its parent": session.parent}[level]
     jobs = discover(Path(folder), JobDispatchParams()).jobs
     assert (jobs[0].session, jobs[0].probe) == ("demo_g0", probe_folder.name.rsplit("_", 1)[-1])
+
+
+@pytest.mark.parametrize(("name", "reader"), [("a.rhd", "intan"), ("a.rec", "spikegadgets"), ("a.dat", None)])
+def test_a_format_that_needs_a_reader_of_spikeinterface_says_which(tmp_path, capsys, name, reader):
+    (tmp_path / name).write_bytes(b"?")
+    assert main(["scan", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "none of the formats" in said
+    assert (f"spikeinterface_info.reader_type to {reader!r}" in said) == (reader is not None)

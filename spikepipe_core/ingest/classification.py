@@ -23,7 +23,7 @@ MIN_SPIKE_HZ = 10_000.0
 
 # Words of Neo's stream names for SpikeGLX, Open Ephys, ONIX, Intan, Plexon, Blackrock and Neuralynx.
 _BOARD_WORDS: tuple[tuple[StreamKind, frozenset[str]], ...] = (
-    ("sync", frozenset({"sync"})),
+    ("sync", frozenset({"sync", "apsync", "lfsync", "lfpsync"})),
     ("digital", frozenset({"digital", "dig", "din", "dout", "ttl", "event", "events", "messagecenter"})),
     (
         "analog",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from spikepipe_core.errors import BadDataError, SpikepipeError
 from spikepipe_core.ingest.base import Found
 from spikepipe_core.ingest.files import outside_allowed, relative, undecodable_names
+from spikepipe_core.ingest.hints import reader_hint
 from spikepipe_core.ingest.jobs import (
     Discovery,
     IgnoredStream,
@@ -158,7 +159,7 @@ def _other_formats(data: Path, root: Path, name: str, found: Found) -> list[Igno
     for path in session_members(data) if data.is_dir() else ():
         other = None if path in touched or path.is_symlink() else recognised(path)
         if other is not None and other[0] != name:
-            reason = f"{other[0]} data ({other[1]}), while the folder was read as {name}; give it by itself"
+            reason = f"{other[0]} data ({other[1]}), while the folder was read as {name}: process this folder by itself"
             ignored.append(IgnoredStream(stream=relative(path, root), reason=reason))
     return ignored
 
@@ -181,7 +182,7 @@ def _detect(data: Path) -> tuple[str, str]:
     if found is None:
         raise NotRecognisedError(
             f"{data} is in none of the formats that this version recognises ({', '.join(READERS)}). Give the "
-            "folder with the raw data, or name its format in job_dispatch.input."
+            f"folder with the raw data, or name its format in job_dispatch.input.{reader_hint(data)}"
         )
     return found
 
