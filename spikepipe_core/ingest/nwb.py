@@ -48,7 +48,7 @@ class NwbReader:
             if is_nwb(path):
                 return f"NWB file {path.name}"
             named = named or path
-        return named and f"NWB by its name, {named.name}"
+        return None if named is None else f"NWB by its name, {named.name}"
 
     def find(self, folder: Path, root: Path, params: JobDispatchParams) -> Found:
         """Find the wide-band series of every file; each file is a session."""
