@@ -1,6 +1,6 @@
 """How long `spikepipe scan` takes on a folder of many sessions, and on one with very many files.
 
-    python bench/scan.py OUT --sessions 1000 --probes 2
+    python bench/scan.py OUT --sessions 1000 --probes 2 [--format openephys]
 
 OUT gets the folders (a few MB: recordings are hard links to one) and keeps them; run again to measure again.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from spikepipe_core.demo import write_demo_session
+from spikepipe_core.demo import FORMATS, write_demo_session
 
 OTHER_FILES = 10_000
 
@@ -28,12 +28,10 @@ def main() -> None:
     same, different = options.out / "same_probes", options.out / "different_probes"
     if not options.out.exists():
         _generate(options, same, different)
-    for folder, arguments in (
-        (same, ["--multi_session"]),
-        (same, []),
-        (different, ["--multi_session"]),
-        (options.out / "many_files", []),
-    ):
+    folders = [(same, ["--multi_session"]), (same, []), (options.out / "many_files", [])]
+    if options.format == "spikeglx":
+        folders.append((different, ["--multi_session"]))
+    for folder, arguments in folders:
         began = time.monotonic()
         command = [sys.executable, "-m", "spikepipe_assets.cli", "scan", str(folder), *arguments, "--json"]
         done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
@@ -47,15 +45,18 @@ def _options() -> argparse.Namespace:
     parser.add_argument("out", type=Path)
     parser.add_argument("--sessions", type=int, default=1000)
     parser.add_argument("--probes", type=int, default=2)
+    parser.add_argument("--format", choices=FORMATS, default="spikeglx")
     return parser.parse_args()
 
 
 def _generate(options: argparse.Namespace, same: Path, different: Path) -> None:
     """Session folders whose probes are set up alike, or each in its own way, and one among many other files."""
-    run = write_demo_session(options.out / "one", probes=options.probes, seconds=1, channels=64)
-    files = [path for path in run.rglob("*") if path.is_file()]
+    run = write_demo_session(
+        options.out / "one", probes=options.probes, seconds=1, channels=64, format=options.format
+    )
+    files = [path for path in (run.rglob("*") if run.is_dir() else [run]) if path.is_file()]
     for number in range(options.sessions):
-        for parent in (same, different):
+        for parent in (same, different) if options.format == "spikeglx" else (same,):
             for file in files:
                 copy = parent / f"session{number:04d}" / run.name / file.relative_to(run)
                 copy.parent.mkdir(parents=True, exist_ok=True)
