@@ -24,6 +24,7 @@ from dagster_k8s import K8sRunLauncher
 from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.executor import K8sStepHandler
 from dagster_k8s.job import UserDefinedDagsterK8sConfig
+from kubernetes.config.incluster_config import SERVICE_TOKEN_FILENAME
 from pydantic import BaseModel, ConfigDict, Field
 
 from spikepipe_assets.deployment import Deployment
@@ -34,6 +35,8 @@ from spikepipe_core.sizing import memory_gib, uses_gpu
 
 SETTINGS_VARIABLE = "SPIKEPIPE_CLUSTER"
 """Names the file with the `Cluster`; where it is set, steps run as pods."""
+
+NO_TOKEN = Path(__file__).with_name("no_token.kubeconfig")
 
 
 class Gpu(BaseModel):
@@ -80,6 +83,23 @@ class Cluster(BaseModel):
         """The cluster that this process is part of; None on a machine of its own."""
         path = os.environ.get(SETTINGS_VARIABLE)
         return cls.model_validate_json(Path(path).read_bytes()) if path else None
+
+
+class RunLauncher(K8sRunLauncher):
+    """Dagster's launcher, which can be made in pods without a token for the cluster's API too.
+
+    Dagster makes the launcher wherever it opens an instance whose runs can be resumed: in steps and in the code server
+    too, which launch nothing and are better off without a token.
+    """
+
+    def __init__(
+        self, *, load_incluster_config: bool = True, kubeconfig_file: str | None = None, **settings: Any
+    ):
+        if load_incluster_config and not Path(SERVICE_TOKEN_FILENAME).exists():
+            load_incluster_config, kubeconfig_file = False, str(NO_TOKEN)
+        super().__init__(
+            load_incluster_config=load_incluster_config, kubeconfig_file=kubeconfig_file, **settings
+        )
 
 
 def pod(

@@ -166,6 +166,19 @@ def test_dagster_accepts_the_instance_settings(rendered, tmp_path, monkeypatch):
         assert checked.success, (part.class_name, [error.message for error in checked.errors or ()])
 
 
+def test_the_instance_opens_in_pods_that_have_no_token(rendered, tmp_path):
+    """Steps, the code server and the job after install: all open it, none of them may ask the cluster's API."""
+    from dagster import DagsterInstance
+
+    settings = yaml.safe_load(config(rendered, "-instance")["dagster.yaml"])
+    del settings["storage"]
+    settings["compute_logs"]["config"]["base_dir"] = str(tmp_path)
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(settings))
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert instance.run_monitoring_max_resume_run_attempts == 2
+        assert instance.run_launcher.supports_resume_run
+
+
 def test_spikepipe_reads_its_settings(full):
     from spikepipe_assets.deployment import Deployment
     from spikepipe_assets.kubernetes import Cluster

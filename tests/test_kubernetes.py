@@ -115,8 +115,8 @@ def cluster(tmp_path):
 
 INSTANCE = """
 run_launcher:
-  module: dagster_k8s
-  class: K8sRunLauncher
+  module: spikepipe_assets.kubernetes
+  class: RunLauncher
   config:
     load_incluster_config: false
     kubeconfig_file: {kubeconfig}
