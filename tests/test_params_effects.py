@@ -693,19 +693,6 @@ def test_another_value_has_an_effect(key, effects):
     assert before != after, f"{key} = {row.value!r} changes nothing of {before[:300]}"
 
 
-FIGURES = {"raw_figures", "processed_figures", "figures"}
-
-
-@pytest.mark.parametrize("key", [key for key in DEFAULTS if key.startswith("visualization.")])
-def test_what_only_figures_use_leaves_all_other_outputs_as_they_are(key):
-    row = ROWS[key]
-    row = row if isinstance(row, Changed) else Changed("", another(DEFAULTS[key]))
-    usual, other = with_value(key, DEFAULTS[key], {}), with_value(key, row.value, {})
-    touched = {name for name, stage in STAGES.items() if stage.settings(usual) != stage.settings(other)}
-    assert touched <= FIGURES
-    assert touched or ".job_kwargs." in key
-
-
 def test_the_tests_that_rows_name_are_there_and_speak_of_the_key():
     texts = {path.name: path.read_text() for path in TESTS.glob("test_*.py")}
     names = {

@@ -104,7 +104,10 @@ def _metadata(work: Work) -> SessionMetadata:
 
 
 def _settings(params: Params) -> dict[str, Any]:
-    return params.nwb.model_dump(mode="json", exclude={"allow_partial"})
+    """What decides the file beside its inputs; how the LFP is made reaches it through the LFP."""
+    section = params.nwb.ecephys
+    decide = {"backend", "write_lfp", "write_raw", "stub", *(("stub_seconds",) if section.stub else ())}
+    return section.model_dump(mode="json", include=decide)
 
 
 def _identity(work: Work) -> dict[str, Any]:
