@@ -73,7 +73,7 @@ def test_only_built_in_partition_mappings_are_used(tmp_path):
         ({"curation": {"query": "snr > 5"}}, {"curated_units"}),
         ({"curation": {"noise_neural_classifier": None}}, {"curated_units"}),
         ({"visualization": {"drift": {"alpha": 0.5}}}, {"processed_figures"}),
-        ({"nwb": {"ecephys": {"lfp_temporal_factor": 4}}}, {"lfp", "nwb"}),
+        ({"nwb": {"ecephys": {"lfp_temporal_factor": 4}}}, {"lfp"}),
         ({"preprocessing": {"job_kwargs": {"chunk_duration": "2s"}}}, set()),
     ],
 )
