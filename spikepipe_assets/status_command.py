@@ -123,7 +123,8 @@ def _row(line: Line) -> tuple[str, ...]:
 
 
 def _local(at: datetime | None) -> str:
-    return at.astimezone().strftime("%Y-%m-%d %H:%M") if at else ""
+    # A fifth of the time of astimezone and strftime, tens of thousands of times.
+    return datetime.fromtimestamp(at.timestamp()).isoformat(" ", "minutes") if at else ""
 
 
 def _duration(seconds: float) -> str:
