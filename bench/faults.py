@@ -70,6 +70,7 @@ class Campaign:
             "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]),
         }
         self.raw.mkdir(parents=True)
+        faults_graph.leave_out_leaves()
         self.template = write_demo_session(out / "template", probes=2, seconds=1.0, channels=8)
         self._prepare_instance()
         self.daemon = self._start_daemon()
@@ -78,11 +79,9 @@ class Campaign:
         """The settings that are shipped, with shorter waits: a campaign is not to last a day."""
         self.home.mkdir()
         settings = yaml.safe_load(SETTINGS.read_text())
-        settings["run_monitoring"] |= {"poll_interval_seconds": 5, "start_timeout_seconds": 60}
+        settings["run_monitoring"] |= {"poll_interval_seconds": 5, "start_timeout_seconds": 180}
         (self.home / "dagster.yaml").write_text(yaml.safe_dump(settings))
-        graph = {
-            "python_file": {"relative_path": str(Path(faults_graph.__file__)), "location_name": "spikepipe"}
-        }
+        graph = {"python_module": {"module_name": faults_graph.__name__, "location_name": "spikepipe"}}
         (self.home / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [graph]}))
         self.deployment.save(self.home)
         os.environ["DAGSTER_HOME"] = str(self.home)

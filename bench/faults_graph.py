@@ -1,7 +1,8 @@
-"""The platform with cheap stages: what the daemon loads in the fault campaign of `faults.py`.
+"""The platform with few and cheap stages: what the daemon loads in the fault campaign of `faults.py`.
 
 Sensors, runs, steps, locks, publishing and the ledger are the real ones. Only what a stage computes is replaced: a few
-files whose content follows from the inputs, so that one can tell afterwards what should be there.
+files whose content follows from the inputs, so that one can tell afterwards what should be there. Figures and reports,
+which nothing is made from, are left out: a step more of the same kind shows nothing new.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import dagster as dg
 
 from spikepipe_core.errors import BadDataError, SkippedByRule
 from spikepipe_core.graph import STAGES
@@ -107,8 +110,18 @@ def expected(
     return found
 
 
+def leave_out_leaves() -> None:
+    """Take the stages away that nothing of the probe is made from, in this process."""
+    params = Params()
+    used = {name for stage in STAGES.values() for name in stage.inputs(params)}
+    for name, stage in list(STAGES.items()):
+        if stage.scope == "probe" and name not in used:
+            del STAGES[name]
+
+
 def replace_stages() -> None:
     """Put the cheap stages in the place of the real ones, in this process."""
+    leave_out_leaves()
     for name, stage in list(STAGES.items()):
         STAGES[name] = replace(stage, build=lambda work, stage=stage: build(stage, work), checks={})
 
@@ -123,6 +136,15 @@ def note_what_is_published() -> None:
         return made
 
     Area.commit = noting  # type: ignore[method-assign]
+
+
+def fork_steps_from_here() -> None:
+    """Fork steps from a server that has this module, with the cheap stages, and not what real ones import."""
+    import spikepipe_assets.jobs
+
+    spikepipe_assets.jobs.STEP_PROCESSES = dg.multiprocess_executor.configured(
+        {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": [__name__]}}}
+    )
 
 
 def verify(path: Path, digest: str) -> str | None:
@@ -142,4 +164,8 @@ def verify(path: Path, digest: str) -> str | None:
 if os.environ.get(LOG):
     replace_stages()
     note_what_is_published()
+    fork_steps_from_here()
     from spikepipe_assets.definitions import defs  # noqa: F401 - what Dagster looks for
+
+    with dg.DagsterInstance.get():
+        pass  # its imports are most of a step's start

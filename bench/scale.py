@@ -7,7 +7,10 @@
 Writes registry, ledger, manifests and summaries as `spikepipe run` does (their outputs are empty), registers every
 recording job with Dagster, puts a materialization of every output into its event log, starts web server and daemon,
 and times what people do: ``spikepipe status``, ``--stale``, the queries that Dagster's pages make, a backfill request.
-What was written is used again the next time. Everything that is timed runs in a process of its own.
+What was written is used again the next time. Everything that is timed runs in a process of its own, three times: the
+table has the first time (nothing is cached in the web server), the best of three, and the processor time of that one,
+which tells on a busy machine how long it would take on a quiet one. With ``--browser`` the pages are also opened in
+Chromium, and the slowest of the queries that each of them really makes is shown.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -23,6 +27,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +36,7 @@ import psutil
 
 FIRST = "s00000"
 LIMIT_S = 5.0
+REPEATS = 3
 
 PARTITIONS_PAGE = """
 query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
@@ -68,12 +74,24 @@ def main() -> None:
         )
         (options.out / "complete").touch()
     print(f"{options.sessions} sessions x {options.probes} probes, {len(STAGES)} assets")
-    rows = [*commands(results), *served(results)]
-    print(f"\n{'what':58}{'first':>9}{'again':>9}")
-    for what, first, again in rows:
-        late = "  LATE" if min(first, again) > LIMIT_S else ""
-        print(f"{what:58}{first:8.2f}s{again:8.2f}s{late}")
+    rows = list(commands(results)) + list(served(results, options.browser))
+    print(f"\n{'what':58}{'first':>9}{'best':>9}{'CPU':>9}")
+    for row in rows:
+        print(row)
     print(f"load average now: {os.getloadavg()[0]:.1f}")
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What was timed: (wall s, processor s) of each time."""
+
+    what: str
+    times: list[tuple[float, float]]
+
+    def __str__(self) -> str:
+        wall, processor = min(self.times)
+        late = "  LATE" if wall > LIMIT_S else ""
+        return f"{self.what:58}{self.times[0][0]:8.2f}s{wall:8.2f}s{processor:8.2f}s{late}"
 
 
 def _options() -> argparse.Namespace:
@@ -85,6 +103,11 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--sessions", type=int, default=10_000)
     parser.add_argument("--probes", type=int, default=4)
+    parser.add_argument(
+        "--browser",
+        action="store_true",
+        help="also open the pages in Chromium (with Selenium and chromedriver)",
+    )
     return parser.parse_args()
 
 
@@ -236,8 +259,8 @@ def _copy_event(instance: Any, key: Any, partitions: list[str]) -> None:
 # --- what is timed -------------------------------------------------------------------------------------------------
 
 
-def commands(results: Path) -> Iterator[tuple[str, float, float]]:
-    """The command line, twice each."""
+def commands(results: Path) -> Iterator[Timed]:
+    """The command line."""
     for arguments in (
         ["status"],
         ["status", "--session", FIRST],
@@ -246,28 +269,43 @@ def commands(results: Path) -> Iterator[tuple[str, float, float]]:
         ["backfill", "--assets", "analyzer+", "--sessions", "s000*"],
         ["backfill", "--assets", "analyzer+"],
     ):
-        yield "spikepipe " + " ".join(arguments), *(_run(arguments, results) for _ in range(2))
+        yield Timed("spikepipe " + " ".join(arguments), [_run(arguments, results) for _ in range(REPEATS)])
+        cancel_backfills(results)
 
 
-def _run(arguments: list[str], results: Path) -> float:
-    began = time.perf_counter()
+def _run(arguments: list[str], results: Path) -> tuple[float, float]:
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     command = [sys.executable, "-m", "spikepipe_assets.cli", *arguments, "--results", str(results)]
     done = subprocess.run(command, capture_output=True, text=True)
-    took = time.perf_counter() - began
+    took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode not in (0, 1):
         raise SystemExit(done.stderr)
-    return took
+    return took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def served(results: Path) -> Iterator[tuple[str, float, float]]:
-    """Dagster's pages, twice each, and the memory of what serves them."""
+def cancel_backfills(results: Path) -> None:
+    """Take back what was asked for, so that no daemon begins with it."""
+    import dagster as dg
+    from dagster._core.execution.backfill import BulkActionStatus
+
+    from spikepipe_assets.instance import default_home
+
+    os.environ["DAGSTER_HOME"] = str(default_home(results))
+    with dg.DagsterInstance.get() as instance:
+        for backfill in instance.get_backfills():
+            if backfill.status is BulkActionStatus.REQUESTED:
+                instance.update_backfill(backfill.with_status(BulkActionStatus.CANCELED))
+
+
+def served(results: Path, in_browser: bool) -> Iterator[Timed]:
+    """Dagster's pages, and the memory of what serves them."""
     port = _free_port()
     command = [
         sys.executable, "-m", "spikepipe_assets.cli", "ui", "--results", str(results), "--port", str(port),
     ]  # fmt: skip
     log = (results.parent / "ui.log").open("w")
     process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    url = f"http://127.0.0.1:{port}/graphql"
+    url = f"http://127.0.0.1:{port}"
     try:
         _wait_for(url, process)
         analyzer, nwb = {"path": ["analyzer"]}, {"path": ["nwb"]}
@@ -279,10 +317,17 @@ def served(results: Path) -> Iterator[tuple[str, float, float]]:
             ("nwb: overview and staleness of a partition", OVERVIEW_PAGE, {"key": nwb, "partition": FIRST}),
             ("backfill of 500 partitions of analyzer from the UI", LAUNCH, {"params": _backfill(500)}),
         ):  # fmt: skip
-            yield what, *(_ask(url, query, variables) for _ in range(2))
+            yield Timed(what, [_ask(url, query, variables, process) for _ in range(REPEATS)])
+        cancel_backfills(results)
+        if in_browser:
+            from scale_browser import slowest_queries
+
+            for line in slowest_queries(url, FIRST):
+                print(line, flush=True)
         time.sleep(60)  # the daemon has gone through its loop
-        for what, megabytes in _memory(process):
-            print(f"memory of {what}: {megabytes:.0f} MB")
+        print("memory (MB), resident / proportional")
+        for what, resident, proportional in _memory(process):
+            print(f"  {what}: {resident:.0f} / {proportional:.0f}")
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
@@ -295,16 +340,27 @@ def _backfill(count: int) -> dict[str, Any]:
     }
 
 
-def _ask(url: str, query: str, variables: dict[str, Any]) -> float:
+def _ask(
+    url: str, query: str, variables: dict[str, Any], server: subprocess.Popen[bytes]
+) -> tuple[float, float]:
     body = json.dumps({"query": query, "variables": variables}).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    began = time.perf_counter()
+    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
+    before, began = _processor_time(server), time.perf_counter()
     with urllib.request.urlopen(request, timeout=300) as response:
         answer = json.load(response)
     took = time.perf_counter() - began
     if answer.get("errors") or "PythonError" in json.dumps(answer)[:200]:
         raise SystemExit(json.dumps(answer)[:2000])
-    return took
+    return took, _processor_time(server) - before
+
+
+def _processor_time(server: subprocess.Popen[bytes]) -> float:
+    """What the web server has used, and the code server that it asks."""
+    for child in psutil.Process(server.pid).children():
+        if "dagster_webserver" in child.cmdline():
+            times = [one.cpu_times() for one in (child, *child.children(recursive=True))]
+            return sum(time.user + time.system for time in times)
+    return 0.0
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
@@ -313,14 +369,14 @@ def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
         if process.poll() is not None:
             raise SystemExit("spikepipe ui ended; see ui.log")
         try:
-            _ask(url, "query { version }", {})
+            _ask(url, "query { version }", {}, process)
             return
         except OSError:
             time.sleep(1)
     raise SystemExit("spikepipe ui did not answer")
 
 
-def _memory(process: subprocess.Popen[bytes]) -> Iterator[tuple[str, float]]:
+def _memory(process: subprocess.Popen[bytes]) -> Iterator[tuple[str, float, float]]:
     for child in psutil.Process(process.pid).children(recursive=True):
         words = " ".join(child.cmdline())
         what = next(
@@ -328,7 +384,8 @@ def _memory(process: subprocess.Popen[bytes]) -> Iterator[tuple[str, float]]:
              ("api grpc", "code server"), ("code-server", "code server")) if mark in words),
             words[:50],
         )  # fmt: skip
-        yield what, child.memory_info().rss / 1e6
+        memory = child.memory_full_info()
+        yield what, memory.rss / 1e6, memory.pss / 1e6
 
 
 def _free_port() -> int:
