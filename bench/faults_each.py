@@ -1,14 +1,14 @@
 """Kill the real pipeline in the middle of each stage, let it complete, and compare: `faults.py --each-asset`.
 
-Results are compared file by file with those of an undisturbed run. Files that differ between two undisturbed runs
-(times and identifiers are in them) are named and left out.
+One session is begun, killed in its first stage, begun again, killed in its second stage, and so on, and completed in
+the end. Results are compared file by file with those of an undisturbed run. Files that differ between two undisturbed
+runs (times and identifiers are in them) are left out, and listed in ``not-repeatable.txt``.
 """
 
 from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +20,7 @@ from rich.console import Console
 from spikepipe_assets.deployment import Deployment
 from spikepipe_core.demo import write_demo_session
 from spikepipe_core.graph import STAGES
-from spikepipe_core.store import SessionEntry
+from spikepipe_core.store import Manifest, OutputRef, SessionEntry
 from spikepipe_core.store.files import write_json
 from spikepipe_core.store.publish import STATE
 
@@ -54,43 +54,54 @@ def run(arguments: list[str]) -> None:
         raise RuntimeError(f"spikepipe run failed:\n{done.stdout}{done.stderr}")
 
 
-def kill_in(stage: str, results: Path, arguments: list[str], share: float) -> str:
-    """Take a stage's output of the first probe away, run, and kill everything while it is made again.
+def kill_in(stage: str, results: Path, arguments: list[str], delay: float) -> str:
+    """Run, and kill everything while a stage's output of the first probe is made.
 
     Parameters
     ----------
-    share : float
-        After which share of the time that the stage took when nobody disturbed it.
+    delay : float
+        How long (s) after the stage was begun.
 
     Returns
     -------
     str
         When that was, in words.
     """
-    entry = _entry(results)
-    ref = STAGES[stage].ref(entry, entry.jobs[0] if STAGES[stage].scope == "probe" else None)
-    area, locks = (
-        Deployment(results=results).store().results,
-        results / entry.session_folder / STATE / "locks",
-    )
-    made = area.read_manifest(ref)
-    if made is None:
-        raise RuntimeError(f"{stage} is not there")
-    area.withdraw(ref)
-    shutil.rmtree(locks)
+    locks = f"*/{STATE}/locks/{stage}-*.lock"
+    _withdraw(stage, results)
+    for lock in results.glob(locks):
+        lock.unlink()
     process = subprocess.Popen(
         arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    while not (locks / f"{stage}-{ref.name}.lock").exists():
+    while not any(results.glob(locks)):
         if process.poll() is not None:
             raise RuntimeError(f"spikepipe run ended without making {stage}")
-        time.sleep(0.001)
-    delay = share * made.duration_s
+        time.sleep(0.01)
     time.sleep(delay)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    late = "" if area.read_manifest(ref) is None else ", too late"
-    return f"{delay:.2f} s into {stage}, which takes {made.duration_s:.2f} s{late}"
+    late = ", too late" if _made(stage, results) else ""
+    return f"{delay:.2f} s into {stage}{late}"
+
+
+def _withdraw(stage: str, results: Path) -> None:
+    """Take an output away that was made beside another one, before that was killed: it is this one's turn."""
+    if _made(stage, results):
+        entry = _entry(results)
+        Deployment(results=results).store().results.withdraw(_ref(stage, entry))
+
+
+def _made(stage: str, results: Path) -> Manifest | None:
+    """The manifest of a published output of the first probe."""
+    store = Deployment(results=results).store()
+    for entry in store.registry.sessions():
+        return store.results.read_manifest(_ref(stage, entry))
+    return None
+
+
+def _ref(stage: str, entry: SessionEntry) -> OutputRef:
+    return STAGES[stage].ref(entry, entry.jobs[0] if STAGES[stage].scope == "probe" else None)
 
 
 def fingerprints(results: Path) -> dict[str, str]:
@@ -120,23 +131,23 @@ def kill_each(out: Path, stages: list[str], seed: int) -> int:
         run(command(data, out / name, params))
     first, second = fingerprints(out / "first"), fingerprints(out / "second")
     repeatable = {name for name in first if first[name] == second.get(name)}
-    console.print(f"{len(repeatable)} of {len(first)} files are the same in two undisturbed runs; not:")
-    for name in sorted((first.keys() | second.keys()) - repeatable):
-        console.print(f"  {name}", markup=False)
-    problems: list[str] = []
+    (out / "not-repeatable.txt").write_text("\n".join(sorted((first.keys() | second.keys()) - repeatable)))
+    console.print(f"{len(repeatable)} of {len(first)} files are the same in two undisturbed runs")
+    killed = out / "killed"
     for stage in stages:
-        results = Path(shutil.copytree(out / "first", out / f"killed-{stage}", symlinks=True))
-        words = kill_in(stage, results, command(data, results, params), dice.uniform(0.05, 0.9))
-        run(command(data, results, params))
-        found = fingerprints(results)
-        wrong = [f"differs: {name}" for name in sorted(repeatable) if found.get(name) != first[name]]
-        wrong += [f"not in an undisturbed run: {name}" for name in sorted(found.keys() - first.keys())]
-        wrong += [f"left behind: {path.relative_to(results)}" for path in strays(results)]
-        console.print(f"killed {words}: {wrong or 'ok'}", markup=False)
-        problems += wrong
-        shutil.rmtree(results)
-    console.print(f"problems {len(problems)}")
-    return len(problems)
+        made = _made(stage, out / "first")
+        assert made is not None, "the undisturbed run ended well"
+        delay = dice.uniform(0.05, 0.9) * made.duration_s
+        words = kill_in(stage, killed, command(data, killed, params), delay)
+        console.print(f"killed {words}; undisturbed it takes {made.duration_s:.2f} s", markup=False)
+    run(command(data, killed, params))
+    found = fingerprints(killed)
+    wrong = [f"differs: {name}" for name in sorted(repeatable) if found.get(name) != first[name]]
+    wrong += [f"not in an undisturbed run: {name}" for name in sorted(found.keys() - first.keys())]
+    wrong += [f"left behind: {path.relative_to(killed)}" for path in strays(killed)]
+    console.print("\n".join(wrong), markup=False)
+    console.print(f"problems {len(wrong)}")
+    return len(wrong)
 
 
 def strays(results: Path) -> list[Path]:

@@ -78,9 +78,9 @@ class Site:
         self.params.write_text(json.dumps(params))
 
     def drop(self, run_folder: Path, name: str) -> Path:
-        """As a copy from an acquisition machine: under another name until it is whole."""
-        target = self.raw / name
-        return Path(shutil.copytree(run_folder, target))
+        """As a copy that others make: under a hidden name until it is whole, however slow the machine is."""
+        draft = shutil.copytree(run_folder, self.raw / f".{name}")
+        return draft.rename(self.raw / name)
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
         request = urllib.request.Request(
@@ -89,7 +89,7 @@ class Site:
             headers={"Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=60) as response:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
                 answer = json.load(response)
         except urllib.error.HTTPError as error:
             raise AssertionError(error.read().decode()) from error
@@ -114,7 +114,10 @@ class Site:
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
+        try:
+            self.process.wait(PATIENCE_S)
+        finally:
+            self.process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +128,9 @@ def site(tmp_path_factory) -> Iterator[Site]:
     run_folder = write_demo_session(root / "session", probes=1, seconds=12.0, channels=16, seed=1)
     site = Site(root)
     try:
-        broken = site.drop(run_folder, BROKEN)
+        broken = shutil.copytree(run_folder, root / "broken")
         os.truncate(next(broken.rglob("*.ap.bin")), 12345)
+        site.drop(broken, BROKEN)
         for name in GOOD:
             site.drop(run_folder, name)
         yield site
@@ -275,30 +279,53 @@ def test_a_changed_params_file_is_stale_exactly_where_it_reaches_and_one_click_r
 
 
 PAGES = {
-    "graph": "asset-groups",
-    "partitions": "assets/curated_units?view=partitions",
-    "stale partition": f"assets/curated_units?view=partitions&partition={PROBE}%7C{GOOD[1]}",
-    "checks": "assets/raw_quality_control?view=checks",
-    "runs": "runs",
-    "automation": "automation",
-    "failed": f"assets/recording?view=partitions&partition={PROBE}%7C{BROKEN}",
+    # name: (page, words that are there when it is)
+    "asset-graph": (
+        "assets/recording?view=lineage&lineageScope=downstream&lineageDepth=6",
+        "quality_control",
+    ),
+    "partitions": ("assets/curated_units?view=partitions", "Missing"),
+    "stale-partition": (
+        f"assets/curated_units?view=partitions&partition={PROBE}%7C{GOOD[1]}",
+        "Latest event",
+    ),
+    "figures": (f"assets/figures?view=partitions&partition={PROBE}%7C{GOOD[0]}", "[Show Markdown]"),
+    "checks": ("assets/raw_quality_control?view=checks", "saturation"),
+    "runs": ("runs", "Success"),
+    "automation": ("automation", "session_outputs"),
+    "failed": (f"assets/recording?view=partitions&partition={PROBE}%7C{BROKEN}", "Failed"),
+    "ledger": ("assets/ledger?view=overview", "counts by reason"),
+    "launchpad": ("locations/spikepipe/jobs/probe/playground", "Launch"),
 }
 
 
 @pytest.mark.skipif("SPIKEPIPE_SCREENSHOTS" not in os.environ, reason="no folder for screenshots is given")
 def test_screenshots(site):
     from selenium import webdriver
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
 
     folder = Path(os.environ["SPIKEPIPE_SCREENSHOTS"])
     folder.mkdir(parents=True, exist_ok=True)
     options = webdriver.ChromeOptions()
-    for option in ("--headless=new", "--no-sandbox", "--window-size=1600,1000"):
+    for option in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1600,1000"):
         options.add_argument(option)
     browser = webdriver.Chrome(options=options)
     try:
-        for name, page in PAGES.items():
+        for name, (page, words) in PAGES.items():
             browser.get(f"http://127.0.0.1:{site.port}/{page}")
-            time.sleep(8)
+            missing = []
+            try:
+                WebDriverWait(browser, 120).until(
+                    lambda browser, words=words: words in browser.find_element(By.TAG_NAME, "body").text
+                )
+            except Exception:
+                missing.append(words)
+            time.sleep(5)  # what is drawn meanwhile
+            if name == "figures":
+                browser.find_elements(By.XPATH, "//*[text()='[Show Markdown]']")[0].click()
+                time.sleep(3)
             browser.save_screenshot(str(folder / f"{name}.png"))
+            assert not missing, f"{name}: no {missing}"
     finally:
         browser.quit()
