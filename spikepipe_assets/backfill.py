@@ -135,12 +135,16 @@ def plan(
     for one in stale or ():
         out_of_date.setdefault((one.session, one.probe), set()).add(one.stage)
     under = {name: below(name, stages, params) for name in stages}
+    of_scope = {
+        scope: [name for name, stage in stages.items() if name in assets and stage.scope == scope]
+        for scope in ("probe", "session")
+    }
     wanted: dict[Job, tuple[str, ...]] = {}
     out_of_reach: dict[str, int] = {}
     for session in sessions:
         remade: set[str] = set()
         for job in session.all:
-            names = _of_scope(job, assets, stages)
+            names = of_scope["probe" if job.probe else "session"]
             if failed_only or stale is not None:
                 chosen = {name for name in names if failed_only and job.outcomes.get(name) == "failed"}
                 chosen |= out_of_date.get((job.session, job.probe), set()).intersection(names)
@@ -153,11 +157,6 @@ def plan(
                 wanted[job.session, job.probe] = tuple(names)
                 remade.update(names)
     return Plan(wanted, out_of_reach)
-
-
-def _of_scope(job: JobSummary, assets: Collection[str], stages: Mapping[str, Stage]) -> list[str]:
-    scope = "probe" if job.probe else "session"
-    return [name for name, stage in stages.items() if name in assets and stage.scope == scope]
 
 
 def _blocker(job: JobSummary, assets: Collection[str]) -> str | None:
@@ -183,8 +182,9 @@ def request_backfill(instance: dg.DagsterInstance, chosen: Plan, title: str) -> 
     keys: dict[str, set[str]] = {}
     of_session: set[str] = set()
     for (session, probe), outputs in chosen.wanted.items():
+        partition = str(probe_key(session, probe)) if probe else session
         for output in outputs:
-            keys.setdefault(output, set()).add(str(probe_key(session, probe)) if probe else session)
+            keys.setdefault(output, set()).add(partition)
         of_session.update(() if probe else outputs)
     subsets = {
         dg.AssetKey(output): (SESSIONS if output in of_session else SESSION_PROBE)
