@@ -29,6 +29,7 @@ from spikepipe_assets.lost_steps import record_lost_steps
 from spikepipe_assets.opened import run_url
 from spikepipe_assets.partitions import partition_of
 from spikepipe_core.store import digest
+from spikepipe_core.watch import unreadable_folders
 
 URL_VARIABLE = "SPIKEPIPE_WEBHOOK_URL"
 
@@ -48,6 +49,10 @@ MAX_NAMED, MAX_REASON = 10, 400
 """Failures named in one message, and characters of a reason (ours; Slack cuts messages at 40,000)."""
 
 
+ATTEMPTS = re.compile(r" \(Tried \d+ time.*$")
+"""What the line of a folder says at its end, another one with every attempt."""
+
+
 @dataclass(frozen=True)
 class Failed:
     """One output that failed for a cause of its own, not because of an input's failure."""
@@ -56,12 +61,12 @@ class Failed:
     probe: str | None
     asset: str | None
     reason: str
-    run_id: str
+    run_id: str | None
 
     @property
     def key(self) -> str:
-        """The same for the same failure in another run."""
-        return digest([self.session, self.probe, self.asset, self.reason])[:16]
+        """The same for the same failure in another run, or of another attempt at a folder."""
+        return digest([self.session, self.probe, self.asset, ATTEMPTS.sub("", self.reason)])[:16]
 
 
 class NotDeliveredError(Exception):
@@ -107,12 +112,13 @@ def tell_failures(
         The new cursor; and what was done, in words.
     """
     now = time.time()
+    folders = folders_not_read(deployment)
     if cursor is None:
-        return {"after": now, "told": {}}, "failures from now on are told"
+        return {"after": now, "told": {one.key: now for one in folders}}, "failures from now on are told"
     told = {key: at for key, at in cursor["told"].items() if at > now - MEMORY_S}
     records = _failed_runs(instance, max(cursor["after"], now - MEMORY_S), told)
     runs = [record.dagster_run for record in records if _is_to_be_told(record.dagster_run)]
-    found = [failed for run in runs for failed in failures_of(instance, run, deployment)]
+    found = [*(failed for run in runs for failed in failures_of(instance, run, deployment)), *folders]
     new = {failed.key: failed for failed in found if failed.key not in told}
     try:
         if new:
@@ -158,6 +164,14 @@ def failures_of(instance: dg.DagsterInstance, run: dg.DagsterRun, deployment: De
     return found or list(_as_dagster_tells(instance, run, session, probe))
 
 
+def folders_not_read(deployment: Deployment) -> list[Failed]:
+    """Folders in the data roots that could not be read; one in no known format is no failure."""
+    lines = unreadable_folders(deployment.store())
+    return [
+        Failed(one.session, None, one.stage, one.reason, None) for one in lines if one.outcome == "failed"
+    ]
+
+
 def _as_dagster_tells(
     instance: dg.DagsterInstance, run: dg.DagsterRun, session: str | None, probe: str | None
 ) -> Iterator[Failed]:
@@ -189,7 +203,8 @@ def _in_words(failed: Failed) -> str:
     at = f" at {failed.asset}" if failed.asset else ""
     reason = without_secrets(failed.reason)
     reason = reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]}…"
-    return f"spikepipe: {_escaped(where)} failed{_escaped(at)}\n{_escaped(reason)}\n{run_url(failed.run_id)}"
+    link = f"\n{run_url(failed.run_id)}" if failed.run_id else ""
+    return f"spikepipe: {_escaped(where)} failed{_escaped(at)}\n{_escaped(reason)}{link}"
 
 
 def _escaped(text: str) -> str:

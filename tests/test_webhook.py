@@ -30,6 +30,8 @@ from spikepipe_assets.webhook import (
     without_secrets,
 )
 from spikepipe_core.errors import BadDataError
+from spikepipe_core.params import JobDispatchParams
+from spikepipe_core.watch import Watch
 
 
 class Chat:
@@ -165,6 +167,25 @@ def test_a_run_that_the_ledger_does_not_know_is_told_as_dagster_does(site, chat)
     site.instance.report_run_failed(run, "the code server is gone")
     site.tick()
     assert chat.texts[0].splitlines()[:2] == ["spikepipe: a run failed", "the code server is gone"]
+
+
+def test_a_folder_that_cannot_be_read_is_told_once(site, chat, tmp_path):
+    def look() -> None:
+        watch = Watch([raw], site.quick.store, JobDispatchParams(input="nwb"), settle_s=0, clock=lambda: now)
+        watch.look(lambda *_: False)
+
+    raw, now = tmp_path / "raw", 1000.0
+    raw.mkdir()
+    (raw / "broken.nwb").write_text("this is no HDF5 file")
+    look()
+    assert site.tick() == "1 failure(s) told"
+    assert (
+        chat.texts[0].startswith("spikepipe: broken failed at discovery\n") and "runs/" not in chat.texts[0]
+    )
+    now += 3600.0
+    look()
+    assert "Tried 2 time(s)" in site.quick.store.ledger.read("broken", "broken", None, "discovery").reason
+    assert site.tick() == "nothing new failed"
 
 
 def test_a_dead_webhook_fails_nothing_and_is_told_later(site, chat):
