@@ -95,7 +95,7 @@ function Form(root, state, onchange) {
         const expanded = (open.has(key) || section.classList.contains("found")) && !isNull;
         caret.setAttribute("aria-expanded", String(expanded));
         caret.disabled = isNull;
-        body.hidden = !expanded;
+        body.hidden = !expanded && !(isNull && schema.description); // what it would be is said before it is there
         preview.textContent = expanded ? "" : isNull ? "null" : previewOf(value);
         const count = Model.countLeaves(Model.differing(schema, value, standardAt(path)));
         const wrong = problems.filter((problem) => startsWith(problem.keys, path)).length;

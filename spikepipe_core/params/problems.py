@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 _WORDING = (
+    ("Input should be a valid integer", "must be a whole number"),
     ("Input should be a valid ", "must be a "),
     ("Input should be ", "must be "),
     ("List should have ", "must have "),
