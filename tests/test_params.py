@@ -298,7 +298,7 @@ def test_typos_at_every_level_are_named_with_the_closest_key_all_at_once():
         ("preprocessing.t_stop", 0, "greater than 0"),
         ("preprocessing.bandpass_filter", {"freq_min": 7000}, "must be below"),
         ("preprocessing.job_kwargs.chunk_duration", "1 minute", "pattern"),
-        ("preprocessing.detect_bad_channels.n_neighbors", 1.5, "integer"),
+        ("preprocessing.detect_bad_channels.n_neighbors", 1.5, "whole number"),
         ("preprocessing.custom_preprocessing_pipeline", {"highpas_filter": {}}, "preprocessing step"),
         ("job_dispatch.input", "spike_glx", "'spikeglx'"),
         ("job_dispatch.spikeinterface_info", "{nope", "no valid JSON"),
