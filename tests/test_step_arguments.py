@@ -83,6 +83,7 @@ KNOWN = [
     ("job_dispatch", "--debug false", {"debug": False}),
     ("job_dispatch", "--debug=True", {"debug": True}),
     ("preprocessing", "--denoising destripe", {"denoising_strategy": "destripe"}),
+    ("preprocessing", "--denoising cmr", {"denoising_strategy": "cmr"}),
     ("preprocessing", "--denoising_strategy cmr", {"denoising_strategy": "cmr"}),
     ("preprocessing", "--filter-type bandpass", {"filter_type": "bandpass"}),
     ("preprocessing", "--no-remove-out-channels", {"remove_out_channels": False}),
