@@ -238,5 +238,14 @@ def test_a_silent_recording_is_left_out_by_the_sorter(process, name):
 
 
 def test_a_recording_without_a_good_channel_is_left_out_before_sorting(process):
-    shape = process(column(8), [4.0], traces=lambda shape: np.zeros(shape, "int16"))
+    noise = np.random.default_rng(0)
+    shape = process(
+        column(8), [4.0], traces=lambda shape: noise.normal(scale=4000.0, size=shape).astype("int16")
+    )
     assert_nothing_sorted(shape, "preprocessed_recording", "all 8 channels are dead or noisy")
+
+
+def test_a_flat_recording_is_left_out_by_the_sorter(process):
+    """There is nothing to tell a dead channel from."""
+    shape = process(column(4), [2.0], traces=lambda shape: np.zeros(shape, "int16"))
+    assert_nothing_sorted(shape, "sorting", "spykingcircus2 found no units (the traces are flat)")
