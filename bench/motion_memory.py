@@ -2,8 +2,8 @@
 
 Matrices over pairs of time bins are what grows fastest with duration. The first table measures what each method needs
 for a pair (`spikepipe_core.stages.motion.BYTES_A_PAIR`) on random peaks. The second estimates the motion of a long,
-thin recording, which is generated as it is read and takes no disk. Depth windows are fractions of the probe, so that a
-short probe has as many of them, and as large matrices, as a long one.
+thin recording, which is half a minute over and over and takes no disk. Depth windows are fractions of the probe, so
+that a short probe has as many of them, and as large matrices, as a long one.
 
     python bench/motion_memory.py --hours 4 --presets dredge_fast nonrigid_accurate
 
@@ -29,6 +29,7 @@ from spikepipe_core.stages.motion import BYTES_A_PAIR, estimate_motion
 
 LIMIT_GIB = 16.0
 LENGTH_UM = 380.0
+STRETCH_S = 30.0
 WINDOWS, RANDOM_PEAKS = 11, 200_000
 PAIRS = {
     "full": {"method": "dredge_ap", "batching_mode": "full", "bin_s": 1.0},
@@ -54,8 +55,14 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--hours", type=float, default=4.0)
     parser.add_argument("--channels", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=10_000.0, help="samples a second")
+    parser.add_argument(
+        "--rate", type=float, default=25_000.0, help="samples a second; with fewer, spikes are slower"
+    )
     parser.add_argument("--presets", nargs="*", default=["dredge_fast", "nonrigid_accurate"])
+    parser.add_argument(
+        "--rigid", action="store_true", help="one depth window: the pieces are longer instead"
+    )
+    parser.add_argument("--methods", nargs="*", default=list(BYTES_A_PAIR), help="of the first table")
     parser.add_argument("--bins", type=int, default=1000, help="time bins of the first table")
     parser.add_argument("--n_jobs", type=int, default=2)
     return parser.parse_args()
@@ -68,7 +75,8 @@ def _pairs(options: argparse.Namespace) -> tuple[Table, bool]:
     title = f"{options.bins} time bins, {WINDOWS} depth windows"
     table = Table("method", "bytes a pair", "reckoned with", "peak GiB", "seconds", title=title)
     fits = True
-    for name, reckoned in BYTES_A_PAIR.items():
+    for name in options.methods:
+        reckoned = BYTES_A_PAIR[name]
         without, _ = peak_memory(follow_random_peaks, name, 50)
         started = time.monotonic()
         peak, problem = peak_memory(follow_random_peaks, name, options.bins)
@@ -137,16 +145,12 @@ def _estimates(options: argparse.Namespace) -> tuple[Table, bool]:
 
 def estimate(preset: str, options: argparse.Namespace, said: Path) -> None:
     """Estimate the motion of a long, thin recording; write down in a sentence what came of it."""
-    recording, _ = si.generate_ground_truth_recording(
-        durations=[options.hours * 3600],
-        sampling_frequency=options.rate,
-        num_channels=options.channels,
-        num_units=options.channels,
-        seed=SEED,
-    )
+    params = MotionCorrectionParams(preset=preset)
+    if options.rigid:
+        params.estimate_motion_kwargs["rigid"] = True
     made = estimate_motion(
-        _thin(recording),
-        MotionCorrectionParams(preset=preset),
+        _thin(_lasting(options)),
+        params,
         said.with_name("peaks"),
         {"n_jobs": options.n_jobs, "progress_bar": False, "chunk_duration": "10s"},
     )
@@ -155,6 +159,18 @@ def estimate(preset: str, options: argparse.Namespace, said: Path) -> None:
     bins, windows = made.motion.displacement[0].shape
     words = [f"{len(made.peaks)} peaks, {bins} time bins, {windows} windows", *made.changes]
     said.write_text("; ".join(words))
+
+
+def _lasting(options: argparse.Namespace) -> si.BaseRecording:
+    """Half a minute of spikes, over and over."""
+    short, _ = si.generate_ground_truth_recording(
+        durations=[STRETCH_S], num_channels=options.channels, num_units=4 * options.channels, seed=SEED
+    )
+    traces = short.get_traces()
+    stretch = si.NumpyRecording([traces], options.rate)
+    stretch.set_probe(short.get_probe())
+    times = max(1, round(options.hours * 3600 * options.rate / len(traces)))
+    return si.concatenate_recordings([stretch] * times)
 
 
 def _thin(recording: si.BaseRecording) -> si.BaseRecording:

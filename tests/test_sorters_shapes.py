@@ -81,7 +81,8 @@ def process(tmp_path, tiny_params):
             "spikeinterface_info": info,
             **sections.pop("job_dispatch", {}),
         }
-        params = tiny_params(job_dispatch=dispatch, **sections)
+        preprocessing = {"motion_correction": {"compute": False}, **sections.pop("preprocessing", {})}
+        params = tiny_params(job_dispatch=dispatch, preprocessing=preprocessing, **sections)
         found = discover(data, params.job_dispatch)
         store = Store(tmp_path / "results")
         entries = session_entries(found.data_root, found.jobs)
