@@ -48,7 +48,7 @@ MATRIX_BYTES = 4e9
 """Memory that the matrices over pairs of time bins may take (ours): a quarter of a 16 GB machine."""
 
 BYTES_A_PAIR = {"full": 50, "online": 90, "decentralized": 250}
-"""Memory for each pair of time bins; for DREDge in each depth window too. Measured by bench/motion_memory.py."""
+"""Memory for each pair of time bins; for DREDge in each depth window too (`bench/motion_memory.py` measures it)."""
 
 BIN_S, WIN_STEP_UM = {"dredge_ap": 1.0, "decentralized": 2.0}, 200.0
 """SpikeInterface's, where neither preset nor user give them."""
