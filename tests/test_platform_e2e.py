@@ -145,6 +145,7 @@ def key(session: str) -> str:
 NODE = """
 query($asset: [String!]!, $partitions: [String!]) { assetNodeOrError(assetKey: {path: $asset}) { ... on AssetNode {
   staleStatusByPartition(partitions: $partitions)
+  staleCausesByPartition(partitions: $partitions) { reason }
   latestMaterializationByPartition(partitions: $partitions) { runId }
   partitionStats { numMaterialized numFailed } } } }
 """
@@ -254,7 +255,8 @@ def test_checks_are_those_of_a_partition(site):
 
 
 def test_a_changed_params_file_is_stale_exactly_where_it_reaches_and_one_click_refreshes(site):
-    assert stale_in_the_ui(site) == stale_in_the_core(site) == set()
+    causes = {stage: node(site, stage)["staleCausesByPartition"] for stage in STAGES}
+    assert stale_in_the_ui(site) == stale_in_the_core(site) == set(), causes
     site.write_params({**PARAMS, "curation": {**PARAMS["curation"], "query": "snr > 2"}})
     assert site.ask(RELOAD)["reloadRepositoryLocation"]["__typename"] == "WorkspaceLocationEntry"
     expected = {("curated_units", session) for session in GOOD}
@@ -287,7 +289,7 @@ PAGES = {
     "partitions": ("assets/curated_units?view=partitions", "Missing"),
     "stale-partition": (
         f"assets/curated_units?view=partitions&partition={PROBE}%7C{GOOD[1]}",
-        "Latest event",
+        "Latest materialization",
     ),
     "figures": (f"assets/figures?view=partitions&partition={PROBE}%7C{GOOD[0]}", "[Show Markdown]"),
     "checks": ("assets/raw_quality_control?view=checks", "saturation"),
