@@ -179,6 +179,8 @@ def _find(name: str, data: Path, root: Path, params: JobDispatchParams) -> Found
 
 def _detect(data: Path) -> tuple[str, str]:
     found = recognised(data)
+    if found is None and data.is_file() and (around := recognised(data.parent)):
+        raise NotRecognisedError(f"{data} is one file of {around[0]} data. Give the folder that it lies in.")
     if found is None:
         raise NotRecognisedError(
             f"{data} is in none of the formats that this version recognises ({', '.join(READERS)}). Give the "
@@ -232,7 +234,7 @@ def _discover_sessions(root: Path, params: JobDispatchParams, wanted: str | None
         try:
             found.append(_discover_one(path, root, params, wanted, _session_name(path)))
         except NotRecognisedError:
-            reason = f"in none of the formats that are recognised ({', '.join(READERS)})"
+            reason = f"in none of the formats that are recognised ({', '.join(READERS)}).{reader_hint(path)}"
             ignored.append(IgnoredStream(stream=path.name, reason=reason, folder=path.name))
         except (BadDataError, OSError) as error:
             unreadable.append(UnreadableFolder(folder=path.name, reason=str(error)))

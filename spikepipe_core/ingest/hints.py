@@ -10,6 +10,10 @@ __all__ = ["reader_hint"]
 _OF_ANYTHING = frozenset({"bin", "csv", "dat", "h5", "json", "raw", "set", "txt", "xml"})
 """Endings that say nothing of the format."""
 
+_OF_OPENEPHYS_LEGACY = ("continuous", "openephys")
+"""Endings of the Open Ephys format (https://open-ephys.github.io/gui-docs/User-Manual/Data-formats/Open-Ephys-format.html):
+its reader in SpikeInterface is a function that says none."""
+
 _MOST_FILES = 1000
 """Files whose names are looked at."""
 
@@ -17,9 +21,17 @@ _MOST_FILES = 1000
 def reader_hint(data: Path) -> str:
     """A sentence that names the reader for a file in a folder (or for the file); empty if no ending tells."""
     from spikepipe_core.ingest.files import walk_files
+    from spikepipe_core.ingest.spikeglx_files import parse_name
 
     readers = _readers_by_ending()
     for number, path in enumerate([data] if data.is_file() else walk_files(data)):
+        name = parse_name(path.stem) if path.suffix == ".meta" else None
+        if name is not None and not name.device.startswith("imec"):
+            return (
+                f" {path.name} is SpikeGLX's, but of a board ({name.device}); there is no file of a probe (imec). To "
+                "sort the board's channels, set job_dispatch.input to 'spikeinterface', and in "
+                "job_dispatch.spikeinterface_info reader_type to 'spikeglx' and probe_paths to their geometry."
+            )
         reader = readers.get(path.suffix.removeprefix(".").lower())
         if reader is not None:
             return (
@@ -44,4 +56,5 @@ def _readers_by_ending() -> dict[str, str]:
         for ending in getattr(neo.rawio, neo_name).extensions if neo_name else ():
             if not ending.isdigit() and ending.lower() not in _OF_ANYTHING:
                 found.setdefault(ending.lower(), set()).add(reader)
-    return {ending: readers.pop() for ending, readers in found.items() if len(readers) == 1}
+    told = {ending: readers.pop() for ending, readers in found.items() if len(readers) == 1}
+    return told | dict.fromkeys(_OF_OPENEPHYS_LEGACY, "openephyslegacy")

@@ -71,6 +71,11 @@ class OpenEphysReader:
     ) -> Found:
         """Find every probe of every recording, with its LFP companion, except in the folders to leave out."""
         recordings, passed_over = find_recordings(folder)
+        within = next((one.path for one in recordings if one.path in folder.parents), None)
+        if within is not None:
+            raise BadDataError(
+                f"{folder} is a part of a recording. Give the recording itself, {within}, or its session."
+            )
         recordings = [one for one in recordings if not set(leave_out) & set(one.path.parents)]
         geometry_of = filling_gaps(lambda stream: stream_geometry(stream, root), params, root)
         signals, asides = find_signals(recordings, geometry_of, root)

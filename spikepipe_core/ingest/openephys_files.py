@@ -98,8 +98,17 @@ def find_recordings(folder: Path) -> tuple[list[RecordingFolder], list[tuple[Pat
             )
         else:
             recordings.append(recording)
+    nodes = sorted({one.node for one in recordings if one.node.is_relative_to(folder)})
+    passed_over += [empty for node in nodes for empty in _without_recording(node, found)]
     recordings.sort(key=lambda one: (one.session, one.experiment, one.recording, one.node))
     return recordings, passed_over
+
+
+def _without_recording(node: Path, found: set[Path]) -> list[tuple[Path, str]]:
+    """Experiments of a Record Node that was stopped before it wrote anything, or that were not copied whole."""
+    reason = "no recording in it has a structure.oebin or a continuous.dat. Copy it again, if one was made"
+    experiments = [path for path in sorted(node.iterdir()) if _EXPERIMENT.fullmatch(path.name)]
+    return [(path, reason) for path in experiments if not any(path in one.parents for one in found)]
 
 
 def recording_folder(path: Path) -> RecordingFolder | None:

@@ -146,6 +146,8 @@ def _probe_pairs(pairs: list[FilePair]) -> tuple[list[FilePair], list[tuple[File
             unwanted.append((pair, kind, f"{name.device} is {board}, not a probe"))
         elif name.is_catgt and _probe_of(pair) in originals:
             unwanted.append((pair, kind, "a copy made by CatGT; the original files are beside it"))
+        elif kind == "LFP" and (trigger := _only_trigger(pair, pairs)) is not None:
+            wanted.append(replace(pair, name=replace(name, trigger=trigger)))
         elif kind == "LFP" and _stretch_of(pair) not in with_ap:
             unwanted.append((pair, kind, "an LF band without the AP band that spikes are sorted from"))
         elif not name.band:
@@ -153,6 +155,14 @@ def _probe_pairs(pairs: list[FilePair]) -> tuple[list[FilePair], list[tuple[File
         else:
             wanted.append(pair)
     return wanted, unwanted
+
+
+def _only_trigger(lf: FilePair, pairs: list[FilePair]) -> int | None:
+    """Trigger of the AP band that CatGT made an LF band for, if the AP band is original and of one trigger only."""
+    place = _stretch_of(lf)[:3], lf.name.device
+    of_probe = [pair for pair in pairs if (_stretch_of(pair)[:3], pair.name.device) == place]
+    triggers = {pair.name.trigger for pair in of_probe if pair.name.band == "ap"}
+    return triggers.pop() if lf.name.is_catgt and len(triggers) == 1 else None
 
 
 def _sync_channels(pairs: list[FilePair], root: Path) -> list[IgnoredStream]:
@@ -181,8 +191,10 @@ def _ignored(pair: FilePair, kind: StreamKind, reason: str, root: Path) -> Ignor
 
 
 def _probe_of(pair: FilePair) -> tuple[Path, str, int, str, str]:
-    name = pair.name
-    return (_run_folder(pair), name.run, name.gate, name.device, name.band)
+    """Which signal it is; CatGT writes that of ``<run>_g<gate>`` to ``catgt_<run>_g<gate>``."""
+    name, run_folder = pair.name, _run_folder(pair)
+    acquired = run_folder.with_name(run_folder.name.removeprefix("catgt_"))
+    return (acquired, name.run, name.gate, name.device, name.band)
 
 
 def _stretch_of(pair: FilePair) -> tuple[Path, str, int, int, str]:
@@ -307,6 +319,9 @@ def _segment(
         probe = read_probe(ap[0], root)
         refuse_mismatch(ap[0], probe, layout)
         remarks = _unfinished(ap[0], root)
+        if lf and _is_made_by_catgt(ap[0], lf[0], probe, root):
+            remarks += (f"{lf[0].binary.name} was made by CatGT and is not used: the wide band has the LFP",)
+            lf = []
         lfp_problem = _lfp_problem(ap[0], lf, layout, probe, root)
     except BadDataError as error:
         problem = str(error)
@@ -339,6 +354,12 @@ def _lfp_problem(
         lengths = f"{found.duration:.1f} s, but {ap.binary.name} {layout.duration:.1f} s"
         return f"{lf[0].binary} lasts {lengths}. Copy it again."
     return None
+
+
+def _is_made_by_catgt(ap: FilePair, lf: FilePair, probe: Probe, root: Path) -> bool:
+    """Whether CatGT filtered the LF band out of the wide band of a probe that acquires one band only."""
+    made = lf.name.is_catgt and not ap.name.is_catgt
+    return made and keeps_low_frequencies(read_meta(ap.meta, root), probe) is not False
 
 
 def _unfinished(ap: FilePair, root: Path) -> tuple[str, ...]:

@@ -128,6 +128,9 @@ def read_meta(path: Path, root: Path) -> dict[str, str]:
     BadDataError
         Missing, unreadable, without a single key, or outside the data folder.
     """
+    renamed = path.with_name(path.name + ".txt")
+    if not path.exists() and renamed.is_file():
+        raise BadDataError(f"{path} is missing, but {renamed.name} is there. Rename it to {path.name}.")
     lines = read_small(inside(path, root)).splitlines()
     pairs = (line.split("=", 1) for line in lines if "=" in line)
     meta = {key.removeprefix("~").strip(): value for key, value in pairs}
