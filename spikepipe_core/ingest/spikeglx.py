@@ -193,7 +193,7 @@ def _ignored(pair: FilePair, kind: StreamKind, reason: str, root: Path) -> Ignor
 def _probe_of(pair: FilePair) -> tuple[Path, str, int, str, str]:
     """Which signal it is; CatGT writes that of ``<run>_g<gate>`` to ``catgt_<run>_g<gate>``."""
     name, run_folder = pair.name, _run_folder(pair)
-    acquired = run_folder.with_name(run_folder.name.removeprefix("catgt_"))
+    acquired = run_folder.parent / run_folder.name.removeprefix("catgt_")
     return (acquired, name.run, name.gate, name.device, name.band)
 
 
