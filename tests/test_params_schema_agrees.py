@@ -44,6 +44,22 @@ def paths_in(node, path=()):
 PATHS = sorted(path for path in paths_in(default_params()) if not BEYOND_A_SCHEMA & set(path))
 
 
+PROBES = (None, True, 0, -1, 1.5, 5000, "x", "neg", [], ["x"], [1, 2], {}, {"x": 1})
+
+
+def test_a_key_takes_exactly_what_the_schema_takes():
+    """Each key alone, with a value of every kind: what chance would meet too seldom."""
+    different = []
+    for path in PATHS:
+        for value in PROBES:
+            raw = value
+            for key in reversed(path):
+                raw = {key: raw}
+            if loads(raw) != SCHEMA.is_valid(raw):
+                different.append((".".join(path), value))
+    assert different == []
+
+
 @st.composite
 def files(draw):
     """The defaults with some keys set to anything, left out, or misspelt."""
