@@ -4,8 +4,8 @@
 the defaults shown for every key. `launchpad_overrides` gives back only what a person changed there: it is a layer of
 params like any other (the strongest), so what was left alone must not hide the session's own params file.
 
-Dagster checks names, types and choices before a run starts; number ranges are in the descriptions, and are checked
-with everything else when the layers are merged.
+Dagster checks names, types, choices and limits before a run starts; rules between keys are checked when the layers are
+merged.
 """
 
 from __future__ import annotations
@@ -17,20 +17,12 @@ from typing import Any
 import dagster as dg
 from pydantic import BaseModel
 
+from spikepipe_assets.limited_config import LimitedScalar, limits_of
 from spikepipe_core.params import model_schema
 
 __all__ = ["config_field", "launchpad_overrides"]
 
 _SCALARS: dict[str, Any] = {"string": str, "integer": int, "number": float, "boolean": bool}
-
-_LIMITS = {
-    "minimum": "at least {}",
-    "exclusiveMinimum": "above {}",
-    "maximum": "at most {}",
-    "exclusiveMaximum": "below {}",
-    "minLength": "at least {} characters",
-    "pattern": "matches {}",
-}
 
 _MISSING = object()
 
@@ -122,7 +114,7 @@ def _config_type(schema: Mapping[str, Any], shown: Any = _MISSING) -> Any:
     if kind == "array":
         items = schema.get("items")
         return dg.Array(_config_type(items) if items else dg.Any)
-    return _SCALARS.get(str(kind), dg.Any)
+    return LimitedScalar(schema) if limits_of(schema) else _SCALARS.get(str(kind), dg.Any)
 
 
 def _object(schema: Mapping[str, Any], shown: Any) -> Any:
@@ -165,10 +157,6 @@ def _choice(values: list[Any]) -> Any:
 
 
 def _description(schema: Mapping[str, Any]) -> str | None:
-    limits = _limits(schema) or [text for branch in schema.get("anyOf", ()) for text in _limits(branch)]
+    limits = limits_of(schema) or [text for branch in schema.get("anyOf", ()) for text in limits_of(branch)]
     parts = [schema.get("description"), f"[{', '.join(limits)}]" if limits else None]
     return " ".join(part for part in parts if part) or None
-
-
-def _limits(schema: Mapping[str, Any]) -> list[str]:
-    return [text.format(schema[key]) for key, text in _LIMITS.items() if key in schema]

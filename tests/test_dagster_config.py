@@ -100,10 +100,29 @@ def test_free_objects_and_mixed_types_take_what_the_models_take():
         ("postprocessing", {"extensions": {"random_spikes": None}}),
         ("visualization", {"drift": {"n_skip": 1.5}}),
         ("job_dispatch", {"spikeinterface_info": {"reader_kwargs": {}}}),
+        ("preprocessing", {"max_bad_channel_fraction": 1.5}),
+        ("preprocessing", {"max_bad_channel_fraction": -0.1}),
+        ("preprocessing", {"highpass_filter": {"freq_min": 0.0}}),
+        ("preprocessing", {"job_kwargs": {"chunk_duration": "1 s"}}),
+        ("visualization", {"drift": {"n_skip": 0}}),
+        ("job_dispatch", {"debug_duration": -1.0}),
     ],
 )
 def test_wrong_config_is_refused_before_a_run_starts(section, config):
     assert not is_valid(section, config)
+
+
+def test_what_breaks_a_limit_is_told_with_it():
+    job = dg.Definitions(assets=[asset_with("preprocessing", [])]).resolve_implicit_global_asset_job_def()
+    config = {"ops": {"preprocessing": {"config": {"max_bad_channel_fraction": 1.5}}}}
+    with pytest.raises(dg.DagsterInvalidConfigError, match=r"1\.5 is not at least 0 and at most 1"):
+        dg.validate_run_config(job, config)
+
+
+def test_values_at_their_limits_are_taken():
+    assert is_valid("preprocessing", {"max_bad_channel_fraction": 1, "highpass_filter": {"freq_min": 1}})
+    resolved, _ = run_with("preprocessing", {"max_bad_channel_fraction": 1})
+    assert isinstance(resolved["max_bad_channel_fraction"], float)
 
 
 def test_the_deployments_values_are_the_defaults_shown():

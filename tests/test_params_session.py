@@ -77,11 +77,15 @@ def test_a_wrong_file_leaves_a_line_for_the_step_and_those_below_it_and_is_forgo
     assert manifest.summary["duration_s"] == 5 and manifest.settings["debug_duration"] == 5
 
 
-def test_a_file_that_is_no_json_and_a_launchpad_value_out_of_range_leave_a_line_too(session):
+def test_a_launchpad_value_out_of_range_is_refused_before_the_run(session):
+    deployment, entry, _, instance = session
+    with pytest.raises(dg.DagsterInvalidConfigError, match=r"-1\.0 is not above 0"):
+        materialize(deployment, entry, instance, "recording", config={"recording": {"debug_duration": -1.0}})
+    assert ledger(deployment, entry) == {}
+
+
+def test_a_file_that_is_no_json_leaves_a_line_too(session):
     deployment, entry, file, instance = session
-    config = {"recording": {"debug_duration": -1.0}}
-    assert not materialize(deployment, entry, instance, "recording", config=config).success
-    assert "debug_duration = -1.0 (from the launchpad)" in ledger(deployment, entry)["recording"]
     file.write_text("{")
     assert not materialize(deployment, entry, instance, "recording").success
     assert "is not valid JSON" in ledger(deployment, entry)["recording"]
