@@ -281,7 +281,7 @@ def test_all_that_is_wrong_is_told_at_once_with_the_flag_and_the_closest_one():
         ("spikesorting", "--sorter kilosort44", 'did you mean "kilosort4"?'),
         ("spikesorting", "--kilosort4.min_drift_chanels 3", "kilosort4.min_drift_channels"),
         ("nwb_ecephys", "--skip-lfp perhaps", "is a switch"),
-        ("nwb_ecephys", "--lfp_temporal_factor 2.5", "integer"),
+        ("nwb_ecephys", "--lfp_temporal_factor 2.5", "a whole number"),
         ("job_dispatch", "--no-input", "unknown flag"),
         ("job_dispatch", "spikeglx", "belongs to no flag"),
     ],

@@ -9,11 +9,13 @@ same spikes) where that is what it takes, and put in place of the analyzer's own
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import spikeinterface.core as si
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass
@@ -105,6 +107,7 @@ def synchrony(analyzer: si.SortingAnalyzer, sizes: list[int]) -> pd.DataFrame:
     Gruen et al. 1999, doi:10.1016/S0165-0270(99)00126-0, counted by SpikeInterface's function, to which its
     documentation refers those who want sizes other than 2, 4 and 8.
     """
+    import pandas as pd
     from spikeinterface.metrics.quality.misc_metrics import _get_synchrony_counts
 
     ordered = np.unique(sizes)
@@ -123,6 +126,7 @@ def _periods(analyzer: si.SortingAnalyzer) -> Any:
 
 
 def _with_synchrony(columns: pd.DataFrame, analyzer: si.SortingAnalyzer, sizes: list[int]) -> pd.DataFrame:
+    import pandas as pd
     from spikeinterface.metrics.quality import ComputeQualityMetrics
 
     usual = list(ComputeQualityMetrics.get_metric_by_name("synchrony").metric_columns)
