@@ -32,24 +32,25 @@ def children_end_with_it() -> Iterator[None]:
     """Hold what is done inside, and all processes it starts, together.
 
     Does nothing where a step has no process of its own (in tests, or when everything is up to date), and leaves
-    a pod to its container, which ends all that is in it.
+    a pod to its container, which ends all that is in it. A signal that the process ignores stays ignored.
     """
     run = multiprocessing.parent_process()
     if run is None or run.pid is None or threading.current_thread() is not threading.main_thread():
         yield
         return
     guardian = _lead_a_group(run.pid)
-    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    found = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    before = {number: handler for number, handler in found.items() if handler is not signal.SIG_IGN}
 
     def stop(number: int, frame: FrameType | None) -> None:
         kill_children(besides=guardian)
         handler = before[signal.Signals(number)]
         if callable(handler):
             handler(number, frame)
-        elif handler is not signal.SIG_IGN:
+        else:
             raise KeyboardInterrupt
 
-    for number in STOP_SIGNALS:
+    for number in before:
         signal.signal(number, stop)
     try:
         yield
