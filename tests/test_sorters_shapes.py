@@ -178,7 +178,25 @@ def test_joined_segments_are_sorted_as_one_and_stay_apart_in_all_that_follows(pr
     assert not list(work.scratch.root.rglob("recording.dat"))
 
 
+def test_split_segments_are_sessions_of_their_own(process):
+    shape = process(column(4), [4.0, 3.0, 3.0], units=2)
+    assert [work.entry.session for work in shape.works] == [f"mouse__block0_recording{n}" for n in (1, 2, 3)]
+    assert_whole(shape)
+    for work, seconds in zip(shape.works, (4.0, 3.0, 3.0), strict=True):
+        assert load_recording(work).get_total_duration() == seconds
+        assert load_sorting(work).to_spike_vector()["sample_index"].max() < seconds * RATE
+
+
 # --- channels ---------------------------------------------------------------------------------------------------------
+
+
+def test_four_shanks_are_four_jobs_of_one_session(process):
+    shape = process(shanks(4), [4.0], units=8)
+    assert [work.recording_job.probe for work in shape.works] == [f"binary_group{n}" for n in range(4)]
+    assert_whole(shape)
+    total = sum(load_curated(work).get_num_units() for work in shape.works)
+    assert inspect_nwb(replace(shape.works[0], job=None).input("nwb"))["units"] == total
+    assert inspect_nwb(replace(shape.works[0], job=None).input("nwb"))["electrodes"] == 16
 
 
 def test_four_shanks_may_stay_together(process):
@@ -187,6 +205,14 @@ def test_four_shanks_may_stay_together(process):
     assert_whole(shape)
     analyzer = si.load(shape.works[0].input("analyzer"), load_extensions=False)
     assert set(analyzer.get_probe().shank_ids) == {"0", "1", "2", "3"}
+
+
+def test_a_shank_of_95_channels_is_destriped_and_sorted(process):
+    """A number that no padding, taper or batch of channels divides."""
+    probe = generate_multi_columns_probe(num_columns=5, num_contact_per_column=19, xpitch=20, ypitch=20)
+    probe.set_device_channel_indices(np.arange(95))
+    shape = process(probe, [4.0], units=10, preprocessing={"denoising_strategy": "destripe"})
+    assert_whole(shape)
 
 
 def test_two_channels_give_units(process):
