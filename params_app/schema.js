@@ -1375,7 +1375,7 @@ window.paramsSchema = {
         },
         "duplicate_threshold": {
           "default": 0.9,
-          "description": "Units that share more than this fraction of their spikes are duplicates; the one with fewer spikes is removed.",
+          "description": "Template correlation (cosine similarity) above which two units that share most of their spikes are duplicates; the one with fewer spikes is removed. 1: none is.",
           "maximum": 1,
           "minimum": 0,
           "type": "number"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from spikepipe_assets.cli import main
 from spikepipe_core.demo import write_demo_session
 from spikepipe_core.errors import BadDataError
 from spikepipe_core.ingest import Discovery, discover, load_recording
@@ -169,6 +170,25 @@ def test_a_damaged_file_is_named_and_the_other_session_goes_on(sessions, root, f
     reason = why_not(found, "broken")
     names = [name for name in path.relative_to(broken).parts if name != "broken"]
     assert any(name in reason for name in names), reason
+
+
+def test_a_scan_of_all_of_them_side_by_side_names_each(sessions, root, capsys):
+    broken = {}
+    for number, case in enumerate(CORPUS):
+        format, pattern, damage = case.values
+        folder = put(sessions[format], root / f"broken{number}")
+        path = sorted(path for path in folder.rglob("*") if path.match(pattern) and path.is_file())[0]
+        if damage is not a_link_out_of_the_data:  # it moves the file to one place for all
+            damage(path)
+            broken[folder.name] = path
+    assert main(["scan", str(root), "--multi_session", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    told = {
+        name: [row for row in found["streams"] if name in (row["stream"], row["session"])]
+        for name in [*broken, "good"]
+    }
+    assert [name for name in broken if not any(row["status"] == "failed" for row in told[name])] == []
+    assert [row["status"] for row in told["good"] if row["kind"] == "AP"] == ["processed"]
 
 
 # --- what the metadata say ----------------------------------------------------------------------------------------

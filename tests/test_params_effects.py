@@ -172,7 +172,8 @@ class Recorder:
     """Stands for a SortingAnalyzer: keeps what it is asked to compute."""
 
     def __init__(self, calls: list[Any]):
-        self.calls, self.unit_ids, self.sorting, self.sparsity = calls, ["a", "b"], None, None
+        self.calls, self.unit_ids, self.sparsity = calls, ["a", "b"], None
+        self.sorting = SimpleNamespace(count_num_spikes_per_unit=lambda outputs: {})
 
     def compute(self, extensions: Any, **arguments: Any) -> None:
         self.calls.append((extensions, arguments))
@@ -199,12 +200,8 @@ def postprocessing(params: Params, recording: si.BaseRecording, monkeypatch: pyt
         calls.append({k: v for k, v in arguments.items() if k != "folder"})
         return Recorder(calls)
 
-    def redundant(*_: Any, **arguments: Any) -> Any:
-        calls.append(arguments)
-        return SimpleNamespace(get_num_units=lambda: 2, unit_ids=["a", "b"])
-
     monkeypatch.setattr(stage.si, "create_sorting_analyzer", create)
-    monkeypatch.setattr("spikeinterface.curation.remove_redundant_units", redundant)
+    monkeypatch.setattr("spikeinterface.curation.remove_redundant_units", lambda *_, **__: (None, []))
     monkeypatch.setattr(stage, "_remove_pickles", lambda folder: None)
     section = params.postprocessing
     wanted = stage.translate(section.extensions.requested(), in_uV=section.return_in_uV)
@@ -465,7 +462,7 @@ ROWS: dict[str, Changed | str] = {
     "postprocessing.use_motion_corrected": Changed("inputs", True),
     "postprocessing.sparsity.method": Changed("postprocessing", "closest_channels"),
     "postprocessing.sparsity.radius_um": Changed("postprocessing", 50.0),
-    "postprocessing.duplicate_threshold": Changed("postprocessing", 0.8),
+    "postprocessing.duplicate_threshold": "test_duplicates.py::test_the_threshold_is_of_the_templates",
     "postprocessing.return_in_uV": Changed("postprocessing", False),
     "postprocessing.extensions.random_spikes.method": Changed("postprocessing", "all"),
     "postprocessing.extensions.random_spikes.margin_size": Changed("postprocessing", 30),

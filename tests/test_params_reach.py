@@ -73,6 +73,7 @@ APPLIED = {"preprocessing": {"motion_correction": {"apply": True}}}
 SHAPES = {"postprocessing": {"extensions": {"template_metrics": {"sparsity": {}}}}}
 ANY_FORMAT = {"job_dispatch": {"input": "spikeinterface", "spikeinterface_info": {"reader_type": "intan"}}}
 OTHERWISE: dict[str, tuple[Any, dict[str, Any]]] = {
+    "postprocessing.duplicate_threshold": (0.8, {}),
     "job_dispatch.debug_duration": (5, {"job_dispatch": {"debug": True}}),
     "job_dispatch.input": ("nwb", {}),
     "job_dispatch.nwb_files": ("a.nwb", {}),

@@ -13,12 +13,9 @@ folder.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from spikepipe_core.errors import BadDataError
 from spikepipe_core.ingest.base import Found
@@ -26,12 +23,11 @@ from spikepipe_core.ingest.classification import StreamFacts, StreamKind, classi
 from spikepipe_core.ingest.clock import StreamClock
 from spikepipe_core.ingest.files import relative, walk_files
 from spikepipe_core.ingest.jobs import FoundSegment, FoundStream, IgnoredStream, RecordingJob
-from spikepipe_core.ingest.neuropixels import annotate, channel_groups, shank_groups
+from spikepipe_core.ingest.neuropixels import channel_groups, shank_groups
 from spikepipe_core.ingest.shape import probe_model
 from spikepipe_core.ingest.spikeglx_files import (
     PROBE_FOLDER,
     BinaryLayout,
-    FileName,
     FilePair,
     binary_layout,
     find_pairs,
@@ -45,8 +41,8 @@ from spikepipe_core.ingest.spikeglx_probe import (
     read_lfp_probe,
     read_probe,
     refuse_mismatch,
-    was_shifted_by_catgt,
 )
+from spikepipe_core.ingest.spikeglx_recording import band_probe, open_band, pair_of
 from spikepipe_core.ingest.spikeglx_sync import sync_clock
 
 if TYPE_CHECKING:
@@ -96,25 +92,25 @@ class SpikeGLXReader:
 
     def recording(self, job: RecordingJob, root: Path) -> BaseRecording:
         """Open the AP band of a job."""
-        return _open(job.source, "ap", job.stream, root)
+        return open_band(job.source, "ap", job.stream, root)
 
     def lfp(self, job: RecordingJob, root: Path) -> BaseRecording | None:
         """Open the LF band of a job, None if the probe wrote none."""
         if job.lfp_stream is None:
             return None
-        lfp = _open(job.source, "lf", job.lfp_stream, root)
+        lfp = open_band(job.source, "lf", job.lfp_stream, root)
         shanks = lfp.get_probe().shank_ids
         if shanks is not None:  # of which the LF band may have fewer
-            groups = shank_groups(_band_probe(_pair(root / str(job.source[0]["ap"])), job.source[0], root))
+            groups = shank_groups(band_probe(pair_of(root / str(job.source[0]["ap"])), job.source[0], root))
             lfp.set_channel_groups([groups[str(shank)] for shank in shanks])
         return lfp
 
     def clocks(self, job: RecordingJob, segment: int, root: Path) -> dict[str, StreamClock]:
         """Pulses of the sync line, in the AP band and in the boards' files of the same gate and trigger."""
-        own = _pair(root / str(job.source[segment]["ap"]))
+        own = pair_of(root / str(job.source[segment]["ap"]))
         metas = {job.stream: own.meta}
         for name in job.board_files:
-            pair = _pair(root / name)
+            pair = pair_of(root / name)
             if pair.meta == root / name and _is_beside(pair, own):
                 metas[pair.name.stream] = pair.meta
         clocks = {stream: sync_clock(meta, root) for stream, meta in metas.items()}
@@ -382,85 +378,3 @@ def _refuse_copies(pairs: list[FilePair]) -> None:
 
 def _layout(pair: FilePair, root: Path) -> BinaryLayout:
     return binary_layout(pair, read_meta(pair.meta, root), root)
-
-
-# --- from files to recordings -------------------------------------------------------------------------------
-
-
-def _open(source: tuple[dict[str, Any], ...], band: str, stream: str, root: Path) -> BaseRecording:
-    """Open one band of all segments of a job as one recording."""
-    import spikeinterface.core as si
-
-    pairs = [_pair(root / str(segment[band])) for segment in source if band in segment]
-    if len(pairs) != len(source):
-        raise BadDataError(
-            f"The {band} band of {stream} is missing for some segments: "
-            f"{[s['ap'] for s in source if band not in s]}. Copy the missing files, or process the segments "
-            "one by one (job_dispatch.split_segments)."
-        )
-    metas = [read_meta(pair.meta, root) for pair in pairs]
-    layouts = [binary_layout(pair, meta, root) for pair, meta in zip(pairs, metas, strict=True)]
-    probes = [_band_probe(pair, segment, root) for pair, segment in zip(pairs, source, strict=True)]
-    _refuse_different(pairs, layouts, probes)
-    probe = probes[0]
-    ids = _channel_ids(stream, band, metas[0], layouts[0])
-    whole = si.BinaryRecordingExtractor(
-        file_paths=[str(pair.binary) for pair in pairs],
-        sampling_frequency=layouts[0].sampling_frequency,
-        dtype="int16",
-        num_channels=layouts[0].num_channels,
-        channel_ids=ids,
-        t_starts=[layout.first_sample / layout.sampling_frequency for layout in layouts],
-        gain_to_uV=_padded(microvolts_per_bit(pairs[0], metas[0], band, probe), len(ids)),
-        offset_to_uV=np.zeros(len(ids)),
-    )
-    recording = whole.select_channels(ids[: layouts[0].num_neural])
-    recording.set_probe(deepcopy(probe), group_mode="auto" if probe.shank_ids is None else "by_shank")
-    annotate(recording, probe, stream, is_shifted=was_shifted_by_catgt(metas[0]))
-    return recording
-
-
-def _pair(binary: Path) -> FilePair:
-    """The pair of a binary that discovery found; its name decides nothing any more but the band."""
-    band = "lf" if binary.stem.endswith(".lf") else "ap"
-    name = parse_name(binary.stem) or FileName(binary.stem, 0, -1, "imec", band, False)
-    return FilePair(name, binary, binary.with_suffix(".meta"))
-
-
-def _band_probe(pair: FilePair, segment: dict[str, Any], root: Path) -> Probe:
-    ap = _pair(root / str(segment["ap"]))
-    probe = read_lfp_probe(pair, ap, root) if pair.name.band == "lf" else read_probe(ap, root)
-    refuse_mismatch(pair, probe, _layout(pair, root))
-    return probe
-
-
-def _refuse_different(pairs: list[FilePair], layouts: list[BinaryLayout], probes: list[Probe]) -> None:
-    for pair, layout, probe in zip(pairs, layouts, probes, strict=True):
-        same = (layout.num_channels, layout.sampling_frequency) == (
-            layouts[0].num_channels,
-            layouts[0].sampling_frequency,
-        )
-        if not same:
-            raise BadDataError(
-                f"{pair.binary} ({layout.num_channels} channels at {layout.sampling_frequency} Hz) cannot "
-                f"be joined to {pairs[0].binary} ({layouts[0].num_channels} at "
-                f"{layouts[0].sampling_frequency}). Set job_dispatch.split_segments to true."
-            )
-        if not np.array_equal(probe.contact_positions, probes[0].contact_positions):
-            raise BadDataError(
-                f"{pair.binary} was recorded from other electrodes of the probe than {pairs[0].binary}: they cannot be "
-                "joined. Set job_dispatch.split_segments to true."
-            )
-
-
-def _channel_ids(stream: str, band: str, meta: dict[str, str], layout: BinaryLayout) -> list[str]:
-    """Channel ids as Neo makes them, ``imec0.ap#AP12``, from the names in snsChanMap."""
-    names = [entry.split(";")[0] for entry in meta.get("snsChanMap", "")[1:-1].split(")(")[1:]]
-    if len(names) < layout.num_channels or len(set(names)) != len(names):
-        names = [f"{band.upper()}{channel}" for channel in range(layout.num_channels)]
-    return [f"{stream}#{name}" for name in names[: layout.num_channels]]
-
-
-def _padded(gains: np.ndarray, length: int) -> np.ndarray:
-    """Gains for all channels of the file; SYNC, which is no voltage, gets 1."""
-    return np.concatenate([gains, np.ones(length - len(gains))])

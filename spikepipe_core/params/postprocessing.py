@@ -235,8 +235,8 @@ class PostprocessingParams(ParamsModel):
         default=0.9,
         ge=0,
         le=1,
-        description="Units that share more than this fraction of their spikes are duplicates; the one with"
-        " fewer spikes is removed.",
+        description="Template correlation (cosine similarity) above which two units that share most of their spikes are"
+        " duplicates; the one with fewer spikes is removed. 1: none is.",
     )
     return_in_uV: bool = Field(  # noqa: N815 - the params file's key
         default=True, description="Waveforms and templates in µV. false: in the recording's raw counts."

@@ -28,6 +28,9 @@ from spikepipe_core.stages.sorting import load_sorting
 from spikepipe_core.stages.stage import Built, Stage, Work
 from spikepipe_core.stages.traces import cached_traces
 
+COINCIDENCE_MS = 0.4
+"""So far apart may spikes be, and templates: what SpikeInterface's `remove_redundant_units` takes for one spike."""
+
 METRIC_WARNINGS = ("Error computing metric", "The following metrics will not be computed")
 """How SpikeInterface's warnings begin when it goes on without a metric."""
 
@@ -44,12 +47,10 @@ def remove_duplicates(
     Parameters
     ----------
     params : PostprocessingParams
-        `duplicate_threshold`: fraction of shared spikes above which two units are one.
+        `duplicate_threshold`: template correlation above which units that fire together are one.
     peak_sign : str
         ``neg``, ``pos`` or ``both``: where a unit's main channel is looked for.
     """
-    from spikeinterface.curation import remove_redundant_units
-
     keep_compiled()
     analyzer = si.create_sorting_analyzer(
         sorting,
@@ -63,12 +64,50 @@ def remove_duplicates(
         job_kwargs=job_kwargs,
     )
     analyzer.compute({"random_spikes": {"seed": 0}, "templates": {}}, **job_kwargs)
-    kept = remove_redundant_units(
-        analyzer, duplicate_threshold=params.duplicate_threshold, remove_strategy="max_spikes"
+    removed = _duplicates(analyzer, params.duplicate_threshold)
+    if not removed:
+        return analyzer
+    return analyzer.select_units([unit for unit in analyzer.unit_ids if unit not in removed])
+
+
+def _duplicates(analyzer: si.SortingAnalyzer, threshold: float) -> set[Any]:
+    """Units that are another unit found twice, with fewer spikes.
+
+    Templates alone do not tell: neurons side by side, and pieces of a neuron that a sorter has split, look alike too.
+    So a duplicate also fires together with the other unit, which is SpikeInterface's notion of a redundant unit.
+    """
+    from spikeinterface.curation import remove_redundant_units
+
+    _, together = remove_redundant_units(analyzer, remove_strategy="max_spikes", extra_outputs=True)
+    spikes = analyzer.sorting.count_num_spikes_per_unit(outputs="dict")
+    return {
+        one if spikes[one] < spikes[other] else other
+        for one, other in together
+        if _template_correlation(analyzer, one, other) > threshold
+    }
+
+
+def _template_correlation(analyzer: si.SortingAnalyzer, one: Any, other: Any) -> float:
+    """Cosine similarity of two templates, at the lag that suits them best.
+
+    The analyzer's extension `template_similarity` looks in one direction of lags only (SpikeInterface 0.105.3): the
+    order of the units would count.
+    """
+    from spikeinterface.core.template_tools import get_dense_templates_array
+    from spikeinterface.postprocessing.template_similarity import compute_similarity_with_templates_array
+
+    units = analyzer.sorting.ids_to_indices([one, other])
+    templates = get_dense_templates_array(analyzer, return_in_uV=analyzer.return_in_uV)[units]
+    mask = analyzer.sparsity.mask[units]
+    similarity, _ = compute_similarity_with_templates_array(
+        templates[:1],
+        templates[1:],
+        method="cosine",
+        num_shifts=int(COINCIDENCE_MS / 1000 * analyzer.sampling_frequency),
+        sparsity=mask[:1],
+        other_sparsity=mask[1:],
     )
-    return (
-        analyzer if kept.get_num_units() == len(analyzer.unit_ids) else analyzer.select_units(kept.unit_ids)
-    )
+    return min(float(similarity[0, 0]), 1.0)  # single precision may exceed it
 
 
 def analyze(
@@ -263,7 +302,7 @@ def _inputs(params: Params) -> tuple[str, ...]:
 
 STAGE = Stage(
     name="analyzer",
-    version="3",
+    version="4",
     section="postprocessing",
     location="postprocessed/{name}.zarr",
     settings=_settings,
