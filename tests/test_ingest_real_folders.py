@@ -203,17 +203,54 @@ def test_a_phase_3a_probe_has_no_number(run):
     assert_loads(discovery)
 
 
-def test_folders_named_after_probes(run):
-    """As the International Brain Laboratory keeps them, compressed with mtscomp or not."""
-    root = run.parent / "raw_ephys_data"
+def in_folders_named_after_probes(run: Path, root: Path) -> Path:
+    """As the International Brain Laboratory keeps a run, whose files are compressed with mtscomp or not."""
     for probe in (0, 1):
         for path in files_of(run, f"*imec{probe}.*"):
-            moved = root / f"probe0{probe}" / path.name.replace("demo", "_spikeglx_ephysData")
+            moved = (
+                root / "raw_ephys_data" / f"probe0{probe}" / path.name.replace("demo", "_spikeglx_ephysData")
+            )
             moved.parent.mkdir(parents=True, exist_ok=True)
             path.rename(moved)
-    discovery = found(root)
-    assert keys(discovery) == ["probe00/imec0", "probe01/imec1"]
+    return root
+
+
+def test_folders_named_after_probes(run):
+    discovery = found(in_folders_named_after_probes(run, run.parent / "001"))
+    assert keys(discovery) == ["_spikeglx_ephysData_g0/imec0", "_spikeglx_ephysData_g0/imec1"]
     assert_loads(discovery)
+
+
+def test_sessions_in_folders_named_after_probes_are_told_apart(run, acquired):
+    root = run.parent / "mouse"
+    for number in ("001", "002"):
+        shutil.copytree(acquired, run, dirs_exist_ok=True)
+        in_folders_named_after_probes(run, root / number)
+    assert len({job.session for job in found(root).jobs}) == 2
+    assert keys(found(root, multi_session=True)) == ["001/imec0", "001/imec1", "002/imec0", "002/imec1"]
+
+
+def on_two_drives(run: Path) -> Path:
+    root = run.parent / "drives"
+    for probe, drive in enumerate(("main", "second")):
+        for path in files_of(run, f"*imec{probe}.*"):
+            moved = root / drive / path.relative_to(run.parent)
+            moved.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(moved)
+    return root
+
+
+def test_a_run_on_several_drives_is_one_session(run):
+    discovery = found(on_two_drives(run))
+    assert keys(discovery) == ["demo_g0/imec0", "demo_g0/imec1"]
+    assert_loads(discovery)
+
+
+def test_runs_of_one_name_from_different_days_stay_apart(run):
+    root = on_two_drives(run)
+    for meta in files_of(root, "*imec1*.meta"):
+        meta.write_text(meta.read_text().replace("fileCreateTime=2", "fileCreateTime=1"))
+    assert keys(found(root)) == ["main_demo_g0/imec0", "second_demo_g0/imec1"]
 
 
 @pytest.mark.parametrize("multi_session", [False, True])

@@ -5,14 +5,13 @@ reads from the `.meta`, so that a broken file of one probe does not keep the oth
 folder scan reads all files below a folder and stops at the first bad one.) Traces, channel ids, gains, times
 and geometry are those of `spikeinterface.extractors.read_spikeglx`.
 
-A run folder `<run>_g<gate>` is a session; its triggers are the segments. With `split_segments` false, gates
-of one run that lie in folders side by side are segments of one session too, as when Neo reads the parent
-folder.
+A run folder `<run>_g<gate>` is a session; its triggers are the segments. Folders apart that hold probes of one run
+are one session too. With `split_segments` false, so are gates of one run that lie in folders side by side: they are
+segments then, as when Neo reads the parent folder.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,6 @@ from spikepipe_core.ingest.jobs import FoundSegment, FoundStream, IgnoredStream,
 from spikepipe_core.ingest.neuropixels import channel_groups, shank_groups
 from spikepipe_core.ingest.shape import probe_model
 from spikepipe_core.ingest.spikeglx_files import (
-    PROBE_FOLDER,
     BinaryLayout,
     FilePair,
     binary_layout,
@@ -43,6 +41,7 @@ from spikepipe_core.ingest.spikeglx_probe import (
     refuse_mismatch,
 )
 from spikepipe_core.ingest.spikeglx_recording import band_probe, open_band, pair_of
+from spikepipe_core.ingest.spikeglx_runs import by_session_folder, is_beside, run_folder
 from spikepipe_core.ingest.spikeglx_sync import sync_clock
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ class SpikeGLXReader:
         ignored += _sync_channels(wanted, root)
         boards = [pair for pair in pairs if not pair.name.device.startswith("imec") and pair.binary.is_file()]
         streams: list[FoundStream] = []
-        for session_folder, members in _by_session_folder(wanted, folder, params.split_segments).items():
+        for session_folder, members in by_session_folder(wanted, folder, root, params.split_segments).items():
             streams += _streams(session_folder, members, boards, root)
         return Found(tuple(streams), tuple(ignored))
 
@@ -111,7 +110,7 @@ class SpikeGLXReader:
         metas = {job.stream: own.meta}
         for name in job.board_files:
             pair = pair_of(root / name)
-            if pair.meta == root / name and _is_beside(pair, own):
+            if pair.meta == root / name and is_beside(pair, own, root):
                 metas[pair.name.stream] = pair.meta
         clocks = {stream: sync_clock(meta, root) for stream, meta in metas.items()}
         return {stream: clock for stream, clock in clocks.items() if clock is not None}
@@ -173,7 +172,7 @@ def _sync_channels(pairs: list[FilePair], root: Path) -> list[IgnoredStream]:
             stream = f"{pair.name.stream}-SYNC"
             reason = "the sync line, by which the clock report compares streams"
             one = _ignored(pair, classify(StreamFacts(stream)).kind, reason, root)
-            found[_run_folder(pair), stream] = one.model_copy(update={"stream": stream})
+            found[run_folder(pair), stream] = one.model_copy(update={"stream": stream})
     return list(found.values())
 
 
@@ -182,49 +181,20 @@ def _ignored(pair: FilePair, kind: StreamKind, reason: str, root: Path) -> Ignor
         stream=relative(pair.binary, root),
         reason=reason,
         kind=kind,
-        folder=relative(_run_folder(pair), root) if _run_folder(pair).is_relative_to(root) else None,
+        folder=relative(run_folder(pair), root) if run_folder(pair).is_relative_to(root) else None,
     )
 
 
 def _probe_of(pair: FilePair) -> tuple[Path, str, int, str, str]:
     """Which signal it is; CatGT writes that of ``<run>_g<gate>`` to ``catgt_<run>_g<gate>``."""
-    name, run_folder = pair.name, _run_folder(pair)
-    acquired = run_folder.parent / run_folder.name.removeprefix("catgt_")
+    name, place = pair.name, run_folder(pair)
+    acquired = place.parent / place.name.removeprefix("catgt_")
     return (acquired, name.run, name.gate, name.device, name.band)
 
 
 def _stretch_of(pair: FilePair) -> tuple[Path, str, int, int, str]:
     name = pair.name
-    return (_run_folder(pair), name.run, name.gate, name.trigger, name.device)
-
-
-def _run_folder(pair: FilePair) -> Path:
-    """The folder of the run: the one above a probe folder, else the file's own."""
-    parent = pair.binary.parent
-    return parent.parent if PROBE_FOLDER.search(parent.name) else parent
-
-
-def _by_session_folder(
-    pairs: list[FilePair], folder: Path, split_segments: bool
-) -> dict[Path, list[FilePair]]:
-    """Pairs by session folder: the run folder, or the folder of a run's gates if they are to be joined.
-
-    The given folder may itself be a probe folder: then the session has the run's name, as in its run folder.
-    """
-    grouped: dict[Path, list[FilePair]] = defaultdict(list)
-    for pair in pairs:
-        in_given = pair.binary.parent == folder
-        run_folder = folder.with_name(PROBE_FOLDER.sub("", folder.name)) if in_given else _run_folder(pair)
-        grouped[run_folder].append(pair)
-    if split_segments:
-        return dict(grouped)
-    gates = Counter((run_folder.parent, pairs[0].name.run) for run_folder, pairs in grouped.items())
-    joined: dict[Path, list[FilePair]] = defaultdict(list)
-    for run_folder, members in grouped.items():
-        above = (run_folder.parent, members[0].name.run)
-        beside = gates[above] > 1 and folder in (run_folder.parent, *run_folder.parent.parents)
-        joined[run_folder.parent if beside else run_folder] += members
-    return dict(joined)
+    return (run_folder(pair), name.run, name.gate, name.trigger, name.device)
 
 
 def _streams(
@@ -264,7 +234,7 @@ def _stream(
         if not ap:
             continue
         segment, layout, probe = _segment(number, ap, lf, root)
-        beside = [pair for pair in boards if _is_beside(pair, ap[0])]
+        beside = [pair for pair in boards if is_beside(pair, ap[0], root)]
         files = tuple(relative(path, root) for pair in beside for path in (pair.binary, pair.meta))
         segments.append(replace(segment, board_files=files))
         if layout is not None and probe is not None:
@@ -288,17 +258,6 @@ def _stream(
         kind=found.kind,
         kind_reason=found.reason,
         probe_model=model,
-    )
-
-
-def _is_beside(board: FilePair, pair: FilePair) -> bool:
-    """Whether a board was recorded at the same time as a probe."""
-    one, other = board.name, pair.name
-    return (_run_folder(board), one.run, one.gate, one.trigger) == (
-        _run_folder(pair),
-        other.run,
-        other.gate,
-        other.trigger,
     )
 
 
