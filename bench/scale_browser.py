@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-QUIET_S, PATIENCE_S = 4.0, 120.0
-"""A page is there when it has asked nothing for a while."""
+QUIET_S, PATIENCE_S = 2.0, 120.0
+"""A page is there when it has asked nothing for a while; what it asks later, it asks to stay up to date."""
 
 QUERIES = """
 return performance.getEntriesByType('resource').filter(e => e.name.includes('/graphql') && e.responseEnd > 0)
@@ -33,7 +33,7 @@ def slowest_queries(url: str, session: str) -> Iterator[str]:
     try:
         for name, page in pages.items():
             browser.get(f"{url}/{page}")
-            queries = _settled(browser)
+            queries = _first(_settled(browser))
             slowest = max((duration for _, _, duration in queries), default=0.0)
             last = max((start + duration for _, start, duration in queries), default=0.0)
             yield (
@@ -42,6 +42,16 @@ def slowest_queries(url: str, session: str) -> Iterator[str]:
             )
     finally:
         browser.quit()
+
+
+def _first(queries: list[tuple[str, float, float]]) -> list[tuple[str, float, float]]:
+    """The queries up to the first pause."""
+    kept: list[tuple[str, float, float]] = []
+    for query in sorted(queries, key=lambda query: query[1]):
+        if kept and query[1] - max(start + duration for _, start, duration in kept) > 1000 * QUIET_S:
+            break
+        kept.append(query)
+    return kept
 
 
 def _settled(browser: Any) -> list[tuple[str, float, float]]:
