@@ -88,7 +88,7 @@ class _Judge:
                     continue
                 if not is_due(self._stage, work):
                     remembered |= {session: newest} if settled_at(self._stage, work) else {}
-                elif not self._was_tried(work):
+                elif not self._is_seen_to(work):
                     due.add(session)
         return due, remembered
 
@@ -135,19 +135,22 @@ class _Judge:
             return None
         return Work(self._store, entry, None, self._deployment.usable_params(entry), STAGES)
 
-    def _was_tried(self, work: Work) -> bool:
-        """Whether a run that knew these inputs has ended without success: it would fail again."""
+    def _is_seen_to(self, work: Work) -> bool:
+        """Whether a run for it waits or is under way, or one that knew these inputs has failed and would fail again.
+
+        Dagster's `in_progress` misses a run of which it has not noted yet what it makes; if the daemon is killed just
+        after it has created the run, that is until the run starts.
+        """
         records = self._instance.get_run_records(
             RunsFilter(tags={PARTITION_NAME_TAG: work.entry.session}), limit=1
         )
+        if not records:
+            return False
+        if not records[0].dagster_run.is_finished:
+            return True
         settled = settled_at(self._stage, work)
-        return bool(
-            records
-            and settled
-            and records[0].dagster_run.is_finished
-            and not records[0].dagster_run.is_success
-            and records[0].create_timestamp > settled
-        )
+        failed = not records[0].dagster_run.is_success
+        return failed and settled is not None and records[0].create_timestamp > settled
 
 
 def session_condition(stage: Stage, deployment: Deployment) -> AutomationCondition:

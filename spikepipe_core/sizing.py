@@ -24,7 +24,7 @@ _STAGES = {
     "raw_quality_control": Memory(1.0, 0.2),
     "lfp": Memory(1.0, 0.4),
     "preprocessed_recording": Memory(1.0, 0.2),
-    "motion": Memory(1.5, 0.4, 1.0),
+    "motion": Memory(1.5, 0.4, 0.3, bins=1.0),
     "processed_figures": Memory(1.5, 0.3, 0.5),
     "analyzer": Memory(1.5, 0.4, 1.0),
     "curated_units": Memory(1.5, 0.1, 0.3),
@@ -59,4 +59,4 @@ def memory_gib(stage: str, job: RecordingJob | None, params: Params, n_jobs: int
     need = sorter_entry(resolve_sorter(params)).memory if stage == "sorting" else _STAGES[stage]
     hundreds = ((job and job.num_channels) or UNKNOWN_CHANNELS) / 100
     hours = ((job and job.duration) or UNKNOWN_DURATION_S) / 3600
-    return need.base + hundreds * (need.worker * n_jobs + need.hour * hours)
+    return need.base + hundreds * (need.worker * n_jobs + need.hour * hours) + need.bins * hours

@@ -281,6 +281,17 @@ def test_with_partial_files_allowed_a_failed_probe_holds_nothing_back(tmp_path, 
     assert site.tick() == ["a"]
 
 
+def test_a_file_that_a_run_waits_to_write_is_not_asked_for_again(site):
+    """The daemon was killed between creating the run and noting what it makes."""
+    site.register("a", "imec0")
+    site.end("a", "imec0")
+    waiting = site.instance.add_run(dg.DagsterRun("session_nwb", tags={"dagster/partition": "a"}))
+    assert site.tick() == []
+    site.instance.report_run_canceled(waiting)
+    site.end("a", "imec0")
+    assert site.tick() == ["a"]
+
+
 def test_a_failed_file_is_not_tried_over_and_over(site):
     site.register("a", "imec0")
     site.end("a", "imec0")

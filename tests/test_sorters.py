@@ -132,6 +132,11 @@ def test_its_resources_size_the_pod(install):
     assert uses_gpu("sorting", params)
 
 
+def test_a_long_thin_recording_gets_what_its_motion_was_measured_to_need():
+    job = RecordingJob.model_construct(num_channels=16, duration=4 * 3600.0)
+    assert memory_gib("motion", job, Params(), n_jobs=2) > 1.25 * 4.14, "GiB, bench/motion_memory.py"
+
+
 def test_the_names_of_its_arguments_are_checked(install):
     install()
     wrong = {"spikesorting": {"tenth": {"sorter": {"perod": 5}}}}

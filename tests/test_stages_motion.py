@@ -167,7 +167,7 @@ def lasting(recording, hours: float):
         (4, {"estimate_motion_kwargs": {"batching_mode": "full"}}, {"batching_mode": "full"}, None),
         (4, {"estimate_motion_kwargs": {"bin_s": 10.0}}, {"bin_s": 10.0}, None),
         (4, {"preset": "rigid_fast"}, {"bin_s": 5.0}, None),
-        (4, {"preset": "nonrigid_accurate"}, {"bin_s": 3.6}, "time bins of 3.6 s instead of 2 s"),
+        (4, {"preset": "nonrigid_accurate"}, {"bin_s": 4.0}, "time bins of 4 s instead of 2 s"),
         (4, {"preset": "nonrigid_accurate", "estimate_motion_kwargs": {"bin_s": 2.5}}, {"bin_s": 2.5}, None),
         (4, {"preset": "kilosort_like"}, {"bin_s": 2.0}, None),
     ],

@@ -23,11 +23,14 @@ class Memory:
         For each worker and 100 channels: its chunk, filtered.
     hour : float
         For each hour of 100 channels: spikes and what is kept of them.
+    bins : float
+        For each hour, whatever the channels: matrices over time bins.
     """
 
     base: float
     worker: float = 0.0
     hour: float = 0.0
+    bins: float = 0.0
 
 
 @dataclass(frozen=True)

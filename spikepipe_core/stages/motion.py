@@ -47,7 +47,7 @@ MIN_PEAKS = 100
 MATRIX_BYTES = 4e9
 """Memory that the matrices over pairs of time bins may take (ours): a quarter of a 16 GB machine."""
 
-BYTES_A_PAIR = {"full": 50, "online": 90, "decentralized": 250}
+BYTES_A_PAIR = {"full": 50, "online": 90, "decentralized": 300}
 """Memory for each pair of time bins; for DREDge in each depth window too (`bench/motion_memory.py` measures it)."""
 
 BIN_S, WIN_STEP_UM = {"dredge_ap": 1.0, "decentralized": 2.0}, 200.0
@@ -461,7 +461,7 @@ def _settings(params: Params) -> dict[str, Any]:
 
 STAGE = Stage(
     name="motion",
-    version="2",
+    version="3",
     section="preprocessing.motion_correction",
     location="preprocessed/motion/{name}",
     settings=_settings,
