@@ -338,6 +338,15 @@ def test_a_step_of_a_custom_pipeline_loads_again_from_the_raw_files(raw, demo_da
     assert_same(again, ours)
 
 
+@pytest.mark.parametrize("seed", [{}, {"seed": None}, {"seed": 7}])
+def test_a_step_that_draws_repeats_itself(raw, section, seed):
+    pipeline = {"normalize_by_quantile": {"num_chunks_per_segment": 1, "chunk_size": 100, **seed}}
+    one, other = (
+        preprocess(raw, section(custom_preprocessing_pipeline=pipeline)).recording for _ in range(2)
+    )
+    assert np.array_equal(traces(one), traces(other))
+
+
 def test_a_pipeline_finds_its_earlier_steps(raw, section):
     pipeline = {
         "highpass_filter": {},
@@ -367,7 +376,9 @@ def test_bad_channels_of_a_custom_pipeline_count_too(raw, section):
 
 def test_what_would_load_as_something_else_is_refused(raw, demo_data, tmp_path):
     with pytest.raises(StageFailedError, match="loads as another one: NormalizeByQuantile draws at random"):
-        write_chain(spre.normalize_by_quantile(raw), tmp_path / "chain.json", demo_data)
+        # One short chunk: two draws from most of a short recording may have the same quantiles.
+        drawn = spre.normalize_by_quantile(raw, num_chunks_per_segment=1, chunk_size=100)
+        write_chain(drawn, tmp_path / "chain.json", demo_data)
     with pytest.raises(StageFailedError, match="cannot describe SilencedPeriods"):
         write_chain(spre.silence_periods(raw, list_periods=[[[0, 9]]]), tmp_path / "chain.json", demo_data)
 

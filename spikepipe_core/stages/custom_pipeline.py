@@ -77,8 +77,9 @@ def apply_custom(
 def _seeded(name: str, function: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments, with a seed if the step takes one."""
     takes = inspect.signature(inspect.unwrap(function)).parameters
-    if "seed" in takes or _HAND_ON_TO_RANDOM_CHUNKS in takes or name in _DETECTION:
-        arguments.setdefault("seed", SEED)
+    draws = "seed" in takes or _HAND_ON_TO_RANDOM_CHUNKS in takes or name in _DETECTION
+    if draws and arguments.get("seed") is None:  # null draws anew at every load, as no seed does
+        arguments["seed"] = SEED
     if name == "remove_artifacts" and arguments.get("mode") in ("median", "average"):
         # Labels must be texts, or the description in JSON finds no artifact under them.
         triggers = arguments.get("list_triggers") or []
