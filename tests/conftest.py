@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,11 @@ from spikepipe_core.stages.stage import Built, Stage, Work
 from spikepipe_core.store import Store, session_entries
 
 DEMO_CHANNELS, DEMO_SECONDS = 16, 12.0
+
+# What a script puts in the background ignores SIGINT; Dagster makes SIGTERM do as SIGINT does, and every process that a
+# test starts would inherit both and could not be stopped.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

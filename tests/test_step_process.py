@@ -27,11 +27,6 @@ DEAF = "import signal, time; [signal.signal(s, signal.SIG_IGN) for s in (2, 15)]
 
 def _step(folder: Path, ending: str) -> None:
     """A step with a child of its own, which has one again, as a sorter in a pool worker has."""
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-    ):  # whoever runs the tests may ignore them, and that is inherited
-        signal.signal(number, signal.default_int_handler)
     with children_end_with_it():
         shell = ["sh", "-c", f"{sys.executable} -c '{DEAF}' & wait"]
         child = subprocess.Popen(shell)
