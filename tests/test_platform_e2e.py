@@ -42,7 +42,7 @@ PARAMS: dict[str, Any] = {
 GOOD, BROKEN = ("mouse1", "mouse2"), "mouse3"
 PROBE = "imec0"
 GOING = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
-PATIENCE_S = 1200.0
+PATIENCE_S = 800.0
 """Far more than it takes: a busy machine must not fail the test."""
 
 

@@ -378,7 +378,7 @@ def test_two_processes_at_one_output_make_it_once(tmp_path):
     for process in both:
         process.start()
     for process in both:
-        process.join(30)
+        process.join(120)
     assert [process.exitcode for process in both] == [0, 0]
     assert sorted(log.read_text().split("\n")) == ["", "made", "ok new", "ok reused"]
 

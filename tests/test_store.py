@@ -171,7 +171,7 @@ def test_two_writers_one_waits_and_a_killed_one_frees_the_output(tmp_path):
     started = context.Event()
     other = context.Process(target=_hold, args=(tmp_path, started))
     other.start()
-    assert started.wait(30)
+    assert started.wait(120)
     said = []
     with (
         pytest.raises(OutputBusyError, match="written by another run"),
