@@ -1,9 +1,9 @@
 """Peak memory of the motion estimate: of its matrices, by method, and of a whole estimate of a long recording.
 
 Matrices over pairs of time bins are what grows fastest with duration. The first table measures what each method needs
-for a pair (`spikepipe_core.stages.motion.BYTES_A_PAIR`) on random peaks. The second estimates the motion of a long,
-thin recording, which is half a minute over and over and takes no disk. Depth windows are fractions of the probe, so
-that a short probe has as many of them, and as large matrices, as a long one.
+for a pair (`spikepipe_core.stages.motion_arguments.BYTES_A_PAIR`) on random peaks. The second estimates the motion of a
+long, thin recording, which is half a minute over and over and takes no disk. Depth windows are fractions of the probe,
+so that a short probe has as many of them, and as large matrices, as a long one.
 
     python bench/motion_memory.py --hours 4 --presets dredge_fast nonrigid_accurate
 
@@ -25,7 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from spikepipe_core.params import MotionCorrectionParams
-from spikepipe_core.stages.motion import BYTES_A_PAIR, estimate_motion
+from spikepipe_core.stages.motion import estimate_motion
+from spikepipe_core.stages.motion_arguments import BYTES_A_PAIR
 
 LIMIT_GIB = 16.0
 LENGTH_UM = 380.0

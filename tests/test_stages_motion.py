@@ -15,16 +15,16 @@ from spikeinterface.core.motion import Motion
 
 from spikepipe_core.errors import ParamsError, StageFailedError
 from spikepipe_core.produce import produce
-from spikepipe_core.stages import motion as motion_stage
-from spikepipe_core.stages import motion_peaks
+from spikepipe_core.stages import motion_arguments, motion_peaks
 from spikepipe_core.stages.motion import (
     CHECK,
-    effective_steps,
     estimate_motion,
     interpolate,
     load_motion_info,
     motion_corrected,
 )
+from spikepipe_core.stages.motion_arguments import effective_steps
+from spikepipe_core.stages.motion_segments import by_segment
 from spikepipe_core.stages.traces import cached_traces
 
 
@@ -182,13 +182,13 @@ def test_long_recordings_fit_in_memory_unless_the_user_has_chosen(
     assert expected.items() <= estimate.items()
     assert (words is None and changes == ()) or words in changes[0]
     if estimate.get("batching_mode") == "online":
-        assert 90 * 11 * estimate["chunk_len_s"] ** 2 <= motion_stage.MATRIX_BYTES
+        assert 90 * 11 * estimate["chunk_len_s"] ** 2 <= motion_arguments.MATRIX_BYTES
 
 
 def test_in_pieces_the_estimate_is_the_same(traces, section, tmp_path, monkeypatch):
     params = section(estimate_motion_kwargs={"bin_s": 0.1, "win_step_norm": 0.5, "win_scale_norm": 0.5})
     whole = estimate_motion(traces, params, tmp_path / "peaks", ONE_JOB)
-    monkeypatch.setattr(motion_stage, "MATRIX_BYTES", 90 * 3 * 15**2)
+    monkeypatch.setattr(motion_arguments, "MATRIX_BYTES", 90 * 3 * 15**2)
     pieces = estimate_motion(traces, params, tmp_path / "peaks", ONE_JOB)
     assert whole.changes == () and "in pieces of 15 time bins" in pieces.changes[0]
     one, two = (each.motion.displacement[0] - each.motion.displacement[0].mean() for each in (whole, pieces))
@@ -392,7 +392,7 @@ def test_channels_that_leave_the_probe_in_any_segment_are_removed(recording, sec
 def test_few_time_bins_can_be_interpolated_too(recording, section, bins):
     centres = (np.arange(bins) + 0.5) / bins
     motion = Motion([np.full((bins, 1), 20.0)], [centres], np.array([190.0]))
-    usable = motion_stage.by_segment(motion, recording)
+    usable = by_segment(motion, recording)
     moved = interpolate(recording, usable, section()).get_traces()
     assert np.corrcoef(moved[:, 5], recording.get_traces()[:, 6])[0, 1] > 0.95
 

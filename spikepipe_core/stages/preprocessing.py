@@ -372,7 +372,7 @@ def _identity(work: Work) -> dict[str, Any]:
 
 STAGE = Stage(
     name="preprocessed_recording",
-    version="3",
+    version="4",
     section="preprocessing",
     location="preprocessed/{name}.json",
     settings=_settings,
